@@ -1,0 +1,1 @@
+"""What several test modules share and pytest need not know: real servers, waiting, free ports."""
