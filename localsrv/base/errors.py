@@ -62,7 +62,9 @@ class QuerySyntaxError(BadRequest):
 
     code = "query-syntax"
 
-    def __init__(self, message: str, *, position: int = 0, details: str | None = None, hint: str | None = None) -> None:
+    def __init__(
+        self, message: str, *, position: int = 0, details: str | None = None, hint: str | None = None
+    ) -> None:
         super().__init__(message, details=details, hint=hint)
         self.position = position
 

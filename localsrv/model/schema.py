@@ -173,7 +173,9 @@ def check_field_name(name: object, where: str) -> str:
     if not isinstance(name, str) or not name:
         raise _bad(where, "a field name must be a non-empty text")
     if name.startswith("_"):
-        raise _bad(where, f"field `{name}` starts with `_`", "Names with a leading underscore belong to the store.")
+        raise _bad(
+            where, f"field `{name}` starts with `_`", "Names with a leading underscore belong to the store."
+        )
     if len(name) > 255 or "\0" in name or any("\ud800" <= c <= "\udfff" for c in name):
         raise _bad(where, "a field name may have 255 characters, no NUL and no lone surrogate")
     return name
@@ -261,7 +263,11 @@ def parse_collection(name: str, value: Mapping[str, Any], where: str | None = No
     """
     where = where or f"collections.{name}"
     if not COLLECTION_ID.match(name) or name.startswith(("localsrv_", "sqlite_")):
-        raise _bad(where, f"`{name}` is not a collection id", "Use a-z, 0-9 and _, starting with a letter, at most 63.")
+        raise _bad(
+            where,
+            f"`{name}` is not a collection id",
+            "Use a-z, 0-9 and _, starting with a letter, at most 63.",
+        )
     for key in value:
         if key not in _SETTINGS:
             raise _bad(where, f"unknown setting `{key}`", _nearest(key, _SETTINGS))
@@ -279,7 +285,9 @@ def parse_collection(name: str, value: Mapping[str, Any], where: str | None = No
         raise _bad(f"{where}.relations", "must be a list")
     conflict = value.get("conflict", "keep")
     if conflict not in list(ConflictPolicy):
-        raise _bad(f"{where}.conflict", f"unknown policy `{conflict}`", _nearest(str(conflict), list(ConflictPolicy)))
+        raise _bad(
+            f"{where}.conflict", f"unknown policy `{conflict}`", _nearest(str(conflict), list(ConflictPolicy))
+        )
     schema = value.get("schema")
     if schema is not None and not isinstance(schema, Mapping):
         raise _bad(f"{where}.schema", "must be a JSON Schema object")
@@ -308,7 +316,11 @@ def parse_collection(name: str, value: Mapping[str, Any], where: str | None = No
 def _check_names(collection: Collection, where: str) -> None:
     names = set(collection.field_names)
     if not collection.key and "id" in names:
-        raise _bad(f"{where}.fields.id", "`id` is the row's identity unless another key is declared", 'Add key = "id".')
+        raise _bad(
+            f"{where}.fields.id",
+            "`id` is the row's identity unless another key is declared",
+            'Add key = "id".',
+        )
     used = [("key", collection.key)]
     used += [("indexes", g) for g in collection.indexes] + [("unique", g) for g in collection.unique]
     used += [("relations", r.fields) for r in collection.relations]
@@ -320,7 +332,9 @@ def _check_names(collection: Collection, where: str) -> None:
         for name in group:
             if name not in names and not (name == "id" and not collection.key and setting != "key"):
                 raise _bad(
-                    f"{where}.{setting}", f"field `{name}` is not declared", _nearest(name, sorted(names)) if names else None
+                    f"{where}.{setting}",
+                    f"field `{name}` is not declared",
+                    _nearest(name, sorted(names)) if names else None,
                 )
     if collection.conflict is ConflictPolicy.LATEST and not collection.latest_field:
         raise _bad(f"{where}.conflict", "`latest` needs `latest_field`, the timestamp that decides")
@@ -402,13 +416,22 @@ def as_json(collection: Collection) -> dict[str, Any]:
         out["unique"] = [list(g) for g in collection.unique]
     if collection.relations:
         out["relations"] = [
-            {"name": r.name, "fields": list(r.fields), "to": r.to, "to_fields": list(r.to_fields), "on_delete": r.on_delete.value}
+            {
+                "name": r.name,
+                "fields": list(r.fields),
+                "to": r.to,
+                "to_fields": list(r.to_fields),
+                "on_delete": r.on_delete.value,
+            }
             if r.to_fields
             else {"name": r.name, "fields": list(r.fields), "to": r.to, "on_delete": r.on_delete.value}
             for r in collection.relations
         ]
     if collection.full_text:
-        out["full_text"] = {"weights": dict(collection.full_text.weights), "prefix": list(collection.full_text.prefix)}
+        out["full_text"] = {
+            "weights": dict(collection.full_text.weights),
+            "prefix": list(collection.full_text.prefix),
+        }
     if collection.json_schema is not None:
         out["schema"] = dict(collection.json_schema)
     if collection.strict:

@@ -1,0 +1,292 @@
+"""One writer thread and a few reader threads per file.
+
+Theory of operation. Writes are *operations*: functions of a `Transaction`, run on the writer's own
+connection. The writer takes all operations that wait when a transaction begins (a *group*), runs each in a
+savepoint, commits once (one fsync), and only then answers every caller. An operation that fails is rolled
+back to its savepoint and fails alone. When SQLite drops the whole transaction (disk full, I/O error,
+interrupt) or COMMIT itself fails, the group is replayed one operation per transaction, so that one bad
+write never fails its neighbours. Operations must therefore be safe to run again: whatever they change
+outside the file goes through `Transaction.after_commit`.
+
+Reads run on read-only connections in reader threads, each with a deadline that SQLite's progress handler
+enforces.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import sys
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from localsrv.base.errors import Unavailable
+from localsrv.store.driver import Connection, connect, sqlite3, translate
+
+T = TypeVar("T")
+
+MAX_GROUP = 512
+MAX_WAITING = 10_000
+PROGRESS_STEPS = 50_000
+"""Virtual machine steps between two looks at the clock, about a millisecond."""
+
+
+class Transaction:
+    """What an operation works with: the connection, and what shall happen once it is durable."""
+
+    __slots__ = ("_effects", "connection", "execute", "executemany")
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.execute = connection.execute
+        self.executemany = connection.executemany
+        self._effects: list[Callable[[], None]] = []
+
+    def after_commit(self, effect: Callable[[], None]) -> None:
+        """Runs `effect` on the writer thread after COMMIT returned, in order; never after a rollback."""
+        self._effects.append(effect)
+
+
+class RollbackAfter(Exception):  # noqa: N818 - a signal, not an error
+    """Raised by an operation to be rolled back and still answer `result`."""
+
+    def __init__(self, result: Any) -> None:
+        super().__init__()
+        self.result = result
+
+
+class _Operation(Generic[T]):
+    __slots__ = ("effects", "error", "function", "future", "result")
+
+    def __init__(self, function: Callable[[Transaction], T], future: asyncio.Future[T]) -> None:
+        self.function = function
+        self.future = future
+        self.result: T | None = None
+        self.error: BaseException | None = None
+        self.effects: list[Callable[[], None]] = []
+
+
+class Writer:
+    """The one thread that writes a file."""
+
+    def __init__(self, path: Path, setup: Callable[[Connection], None]) -> None:
+        self._path = path
+        self._setup = setup
+        self._loop = asyncio.get_running_loop()
+        self._queue: queue.SimpleQueue[_Operation[Any] | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name=f"writer {path.parent.name}", daemon=True)
+        self._ready: asyncio.Future[None] = self._loop.create_future()
+        self._closed = False
+        self._waiting = 0
+
+    async def start(self) -> None:
+        """Opens the file and prepares it. Raises StorageError."""
+        self._thread.start()
+        await self._ready
+
+    def submit(self, function: Callable[[Transaction], T]) -> asyncio.Future[T]:
+        """Queues an operation; the future is done when its transaction is durable or it failed."""
+        future: asyncio.Future[T] = self._loop.create_future()
+        if self._closed:
+            future.set_exception(Unavailable("The store is closing.", code="closing"))
+        elif self._waiting >= MAX_WAITING:
+            future.set_exception(
+                Unavailable("Too many writes are waiting; try again in a moment.", code="overloaded")
+            )
+        else:
+            self._waiting += 1
+            self._queue.put(_Operation(function, future))
+        return future
+
+    async def close(self) -> None:
+        """Finishes what was submitted, checkpoints and closes."""
+        if self._closed:
+            return
+        self._closed = True
+        self._queue.put(None)
+        await asyncio.to_thread(self._thread.join)
+
+    # ---- on the writer thread
+
+    def _run(self) -> None:
+        try:
+            connection = connect(self._path)
+            self._prepare(connection)
+        except BaseException as error:
+            self._loop.call_soon_threadsafe(self._opened, translate(error, self._path))
+            return
+        self._loop.call_soon_threadsafe(self._opened, None)
+        more = True
+        while more:
+            group, more = self._take()
+            if group:
+                self._commit(connection, group)
+                self._loop.call_soon_threadsafe(self._deliver, group)
+        connection.close()
+
+    def _prepare(self, connection: Connection) -> None:
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+        if sys.platform == "darwin":
+            connection.execute("PRAGMA fullfsync=ON")
+            connection.execute("PRAGMA checkpoint_fullfsync=ON")
+        connection.execute("PRAGMA wal_autocheckpoint=4000")
+        connection.execute(f"PRAGMA journal_size_limit={64 << 20}")
+        self._setup(connection)
+
+    def _opened(self, error: BaseException | None) -> None:
+        if self._ready.done():
+            return
+        if error is None:
+            self._ready.set_result(None)
+        else:
+            self._closed = True
+            self._ready.set_exception(error)
+
+    def _take(self) -> tuple[list[_Operation[Any]], bool]:
+        first = self._queue.get()
+        if first is None:
+            return [], False
+        group = [first]
+        while len(group) < MAX_GROUP:
+            try:
+                operation = self._queue.get_nowait()
+            except queue.Empty:
+                break
+            if operation is None:
+                return group, False
+            group.append(operation)
+        return group, True
+
+    def _commit(self, connection: Connection, group: list[_Operation[Any]]) -> None:
+        if not self._attempt(connection, group) and len(group) > 1:
+            for operation in group:
+                self._attempt(connection, [operation])
+        for operation in group:
+            for effect in operation.effects:
+                effect()
+
+    def _attempt(self, connection: Connection, group: list[_Operation[Any]]) -> bool:
+        """Runs a group in one transaction. False: nothing of it was kept, each has its error."""
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            for operation in group:
+                _run_operation(connection, operation)
+            connection.execute("COMMIT")
+        except BaseException as error:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            for operation in group:
+                operation.effects = []
+                operation.error = translate(error, self._path)
+            return False
+        return True
+
+    # ---- on the event loop
+
+    def _deliver(self, group: list[_Operation[Any]]) -> None:
+        self._waiting -= len(group)
+        for operation in group:
+            if operation.future.done():  # its caller went away; the write is durable all the same
+                continue
+            if operation.error is not None:
+                operation.future.set_exception(operation.error)
+            else:
+                operation.future.set_result(operation.result)
+
+
+def _run_operation(connection: Connection, operation: _Operation[Any]) -> None:
+    """Runs one operation in a savepoint. Raises only when the whole transaction is gone."""
+    operation.error = operation.result = None
+    operation.effects = []
+    transaction = Transaction(connection)
+    connection.execute("SAVEPOINT operation")
+    try:
+        operation.result = operation.function(transaction)
+    except BaseException as error:
+        if not connection.in_transaction:
+            raise
+        connection.execute("ROLLBACK TO operation")
+        connection.execute("RELEASE operation")
+        if isinstance(error, RollbackAfter):
+            operation.result = error.result
+        else:
+            if isinstance(error, sqlite3.Error) and _drops_everything(error):
+                raise
+            operation.error = translate(error) if isinstance(error, sqlite3.Error) else error
+        return
+    connection.execute("RELEASE operation")
+    operation.effects = transaction._effects
+
+
+def _drops_everything(error: sqlite3.Error) -> bool:
+    """Errors after which the transaction may not be trusted, whether or not SQLite ended it."""
+    name = getattr(error, "sqlite_errorname", None) or ""
+    return name.startswith(
+        ("SQLITE_FULL", "SQLITE_IOERR", "SQLITE_NOMEM", "SQLITE_INTERRUPT", "SQLITE_CORRUPT")
+    )
+
+
+class Reader:
+    """One read-only connection with a deadline."""
+
+    __slots__ = ("_deadline", "connection")
+
+    def __init__(self, path: Path, setup: Callable[[Connection], None]) -> None:
+        self.connection = connect(path, read_only=True)
+        setup(self.connection)
+        self._deadline = float("inf")
+        self.connection.set_progress_handler(self._late, PROGRESS_STEPS)
+
+    def _late(self) -> int:
+        return time.monotonic() > self._deadline
+
+    def run(self, function: Callable[[Connection], T], seconds: float) -> T:
+        """Runs `function` in one read transaction (one state of the file), at most `seconds`.
+
+        Raises:
+            QueryTimeout: it took longer.
+            StorageError: the file could not be read.
+        """
+        self._deadline = time.monotonic() + seconds
+        try:
+            self.connection.execute("BEGIN")
+            return function(self.connection)
+        except sqlite3.Error as error:
+            raise translate(error) from error
+        finally:
+            self._deadline = float("inf")
+            if self.connection.in_transaction:
+                self.connection.execute("ROLLBACK")
+
+
+class Readers:
+    """A few reader threads, each with its own connection, opened when first needed."""
+
+    def __init__(self, path: Path, setup: Callable[[Connection], None], threads: int = 4) -> None:
+        self._path = path
+        self._setup = setup
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix=f"reader {path.parent.name}")
+        self._local = threading.local()
+        self._opened: list[Reader] = []
+
+    async def run(self, function: Callable[[Connection], T], seconds: float) -> T:
+        """Runs `function` on a reader thread; see `Reader.run`."""
+        return await asyncio.get_running_loop().run_in_executor(self._pool, self._work, function, seconds)
+
+    def _work(self, function: Callable[[Connection], T], seconds: float) -> T:
+        reader: Reader | None = getattr(self._local, "reader", None)
+        if reader is None:
+            reader = self._local.reader = Reader(self._path, self._setup)
+            self._opened.append(reader)
+        return reader.run(function, seconds)
+
+    async def close(self) -> None:
+        await asyncio.to_thread(self._pool.shutdown)
+        for reader in self._opened:
+            reader.connection.close()
+        self._opened.clear()
