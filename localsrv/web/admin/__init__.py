@@ -1,0 +1,1 @@
+"""The admin face: /api/v1, for dashboard, tray and CLI."""

@@ -1,0 +1,100 @@
+"""From a credential to a grant. Memory only: the store is not asked while a request waits."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aiohttp import hdrs, web
+from multidict import istr
+
+from localsrv.base.errors import BadRequest, Forbidden, Unauthenticated
+from localsrv.model.scopes import ALL, Grant
+from localsrv.web.addresses import Site
+from localsrv.web.context import Services, scope_missing
+from localsrv.web.guard import SEC_FETCH_SITE
+from localsrv.web.routes import ANY, Route
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+APIKEY = istr("apikey")
+
+
+class Authenticator:
+    def __init__(self, services: Services) -> None:
+        self._grants = services.grants
+        self._signer = services.signer
+
+    def grant(self, request: web.Request, route: Route, site: Site, app: str | None, scope: str) -> Grant | None:
+        """Who asks, after the scope check. None only for a WebSocket that will send its token first.
+
+        Raises:
+            Unauthenticated: no token, an unknown, expired or revoked one.
+            Forbidden: it is bound to another origin or app, or lacks the scope.
+        """
+        token = token_of(request.headers)
+        if token is not None:
+            found = self._grants.find(token)
+        elif route.signable and "signature" in request.query:
+            found = self._grants.by_id(self._signer.verify(request.path, request.query))
+        elif route.late_token and is_websocket(request):
+            return None
+        else:
+            raise Unauthenticated("This needs a token.", hint="Send `Authorization: Bearer <token>` or `apikey`.")
+        if found is None:
+            raise Unauthenticated("This token is not known, has expired or was revoked.", code="bad-token")
+        check(found, request, site, app, scope, signed=token is None)
+        return found
+
+    def late(self, request: web.Request, token: str, site: Site, app: str | None) -> Grant:
+        """The grant of a token that came in a WebSocket's first message. Raises like `grant`."""
+        found = self._grants.find(token)
+        if found is None:
+            raise Unauthenticated("This token is not known, has expired or was revoked.", code="bad-token")
+        check(found, request, site, app, ANY)
+        return found
+
+
+def check(
+    grant: Grant, request: web.Request, site: Site, app: str | None, scope: str, *, signed: bool = False
+) -> None:
+    """Refuses a grant that is bound to another origin or app, or lacks `scope`.
+
+    A signed URL is not held to the origin: images are asked for without an Origin header.
+    """
+    if grant.origin is not None and not signed:
+        origin = request.headers.get(hdrs.ORIGIN)
+        if origin is None and SEC_FETCH_SITE in request.headers:
+            origin = site.origin
+        if origin is not None and origin != grant.origin:
+            raise Forbidden("This token belongs to another origin.", code="wrong-origin", details=origin[:200])
+    if scope == ANY:
+        if grant.app not in (ALL, app):
+            raise Forbidden("This token belongs to another app.", code="wrong-app", details=app)
+    elif not grant.allows(app, scope):
+        if grant.app not in (ALL, app):
+            where = "another app" if app else "one app; this is about the whole server"
+            raise Forbidden(f"This token belongs to {where}.", code="wrong-app", details=app)
+        raise scope_missing(scope)
+
+
+def token_of(headers: Mapping[str, str]) -> str | None:
+    """The token that came as `Authorization: Bearer` or `apikey`; the first goes before the second.
+
+    Raises:
+        BadRequest: an Authorization header of another scheme or shape.
+    """
+    value = headers.get(hdrs.AUTHORIZATION)
+    if value is None:
+        return headers.get(APIKEY)
+    if value[:7].lower() != "bearer " or not value[7:].strip():
+        raise BadRequest(
+            "The Authorization header is not understood.",
+            code="malformed-header",
+            hint="Send `Authorization: Bearer <token>`.",
+        )
+    return value[7:].strip()
+
+
+def is_websocket(request: web.Request) -> bool:
+    return request.headers.get(hdrs.UPGRADE, "").lower() == "websocket"

@@ -1,0 +1,126 @@
+"""What a handler may ask of its request, typed: the services, the grant, the app's database, the path.
+
+`services(request)`, `grant(request)`, `database(request)`, `param(request, name)`, `require(request, scope)`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+
+from localsrv.base.errors import Forbidden, NotFound, Unauthenticated
+
+if TYPE_CHECKING:
+    from localsrv.model.scopes import Grant
+    from localsrv.services.apps import App, Apps
+    from localsrv.services.codes import Codes
+    from localsrv.services.grants import Grants
+    from localsrv.services.signing import Signer
+    from localsrv.store.database import Database
+    from localsrv.web.addresses import Addresses, Site
+    from localsrv.web.routes import Route
+
+
+@dataclass(slots=True)
+class Services:
+    """Everything the web layer works with; `server` makes it, after the port is bound.
+
+    `status` gives the part of /api/v1/status that only the process knows; `stop` asks it to leave.
+    `max_body` is in bytes. `closing` is set when the server begins to leave, and ends live feeds.
+    `extra` holds services that come with a feature's own routes, each by its class.
+    """
+
+    addresses: Addresses
+    apps: Apps
+    grants: Grants
+    codes: Codes
+    signer: Signer
+    status: Callable[[], Awaitable[Mapping[str, Any]]]
+    stop: Callable[[], None]
+    allowed_origins: frozenset[str] = frozenset()
+    max_body: int = 64 * 1024 * 1024
+    extra: dict[type, Any] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Call:
+    """One request after the guard and the scope check. `grant` is None on open routes alone."""
+
+    route: Route
+    params: Mapping[str, str]
+    site: Site
+    app: App | None
+    grant: Grant | None
+    cors_origin: str | None
+
+
+SERVICES = web.AppKey("services", Services)
+CALL = web.RequestKey("call", Call)
+
+
+def services(request: web.Request) -> Services:
+    return request.app[SERVICES]
+
+
+def call(request: web.Request) -> Call:
+    return request[CALL]
+
+
+def param(request: web.Request, name: str) -> str:
+    """A segment of the path, decoded."""
+    return request[CALL].params[name]
+
+
+def params(request: web.Request) -> Mapping[str, str]:
+    return request[CALL].params
+
+
+def grant(request: web.Request) -> Grant:
+    """Who asks.
+
+    Raises:
+        Unauthenticated: an open route, and no token came.
+    """
+    found = request[CALL].grant
+    if found is None:
+        raise Unauthenticated("This needs a token.", hint="Send `Authorization: Bearer <token>`.")
+    return found
+
+
+def app(request: web.Request) -> App:
+    """The app that the path or the host names; its database is open."""
+    found = request[CALL].app
+    if found is None:
+        raise NotFound("No app is named here.", code="app-not-found")
+    return found
+
+
+def database(request: web.Request) -> Database:
+    """The database of the app that the path or the host names."""
+    return app(request).database
+
+
+def require(request: web.Request, *scopes: str) -> None:
+    """Checks scopes that only the handler knows, such as those of embedded collections.
+
+    Raises:
+        Forbidden: the grant lacks one; the message names it.
+    """
+    here = request[CALL]
+    holder = grant(request)
+    app_id = None if here.app is None else here.app.id
+    for scope in scopes:
+        if not holder.allows(app_id, scope):
+            raise scope_missing(scope)
+
+
+def scope_missing(scope: str) -> Forbidden:
+    return Forbidden(
+        f"This key lacks the scope `{scope}`.",
+        code="scope-missing",
+        details=scope,
+        hint=f"Make a key that has it: localsrv key create --scope {scope}",
+    )

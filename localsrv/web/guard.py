@@ -1,0 +1,121 @@
+"""The guard: what is decided before a route is looked at (docs/security.md names the attack behind each rule).
+
+A browser lets any page on the internet send requests to this machine, with the Host the page likes (DNS
+rebinding), and tells the truth in three headers: Host, Origin and Sec-Fetch-Site. So: an exact Host; an
+Origin that is this site's own or holds a grant; nothing that changes state from another site without one.
+Programs that are no browsers send no Origin and are held by their token alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from aiohttp import hdrs, web
+from multidict import istr
+
+from localsrv.base.errors import BadRequest
+from localsrv.web.addresses import Addresses, Site
+from localsrv.web.errors import ForeignOrigin, MisdirectedRequest
+
+SEC_FETCH_SITE = istr("Sec-Fetch-Site")
+_REQUEST_METHOD = istr("Access-Control-Request-Method")
+_REQUEST_HEADERS = istr("Access-Control-Request-Headers")
+_NETWORK_REQUESTS = (
+    (istr("Access-Control-Request-Private-Network"), "Access-Control-Allow-Private-Network"),
+    (istr("Access-Control-Request-Local-Network"), "Access-Control-Allow-Local-Network"),
+)
+
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+PREFLIGHT_SECONDS = 600
+
+EXPOSED_HEADERS = ", ".join(
+    ("Accept-Ranges", "Content-Disposition", "Content-Location", "Content-Range", "ETag", "Location", "Preference-Applied")
+)
+
+_HEADER_LIST = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!#$%&'*+-.^_`|~, ")
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """`is_app` says whether an app of that id exists; `holds_grant` whether an origin has a live grant."""
+
+    addresses: Addresses
+    is_app: Callable[[str], bool]
+    holds_grant: Callable[[str], bool]
+    allowed_origins: frozenset[str]
+
+    def site(self, host: str | None) -> Site:
+        """What the Host header names.
+
+        Raises:
+            BadRequest: there is none. MisdirectedRequest: it names nothing of ours.
+        """
+        if host is None:
+            raise BadRequest("The Host header is missing.", code="malformed-header")
+        found = self.addresses.site(host)
+        if found is None or (found.app is not None and not self.is_app(found.app)):
+            raise MisdirectedRequest(
+                "This server does not answer to that name.",
+                hint=f"Use {self.addresses.url}, or the address of one of its apps.",
+            )
+        return found
+
+    def cors_origin(self, request: web.Request, site: Site) -> str | None:
+        """The other origin that may read the answer; None when the request is this site's own or no page's.
+
+        Raises:
+            ForeignOrigin: another origin without a grant, `Origin: null`, or a change from another site.
+        """
+        headers = request.headers
+        origin = headers.get(hdrs.ORIGIN)
+        fetch_site = headers.get(SEC_FETCH_SITE)
+        if origin is None:
+            if fetch_site is None or fetch_site in ("same-origin", "none"):
+                return None
+            if request.method in SAFE_METHODS and hdrs.UPGRADE not in headers:
+                return None
+            raise _foreign("another site")
+        if origin == site.origin:
+            if fetch_site is None or fetch_site == "same-origin":
+                return None
+            raise _foreign(origin)
+        if origin != "null" and (origin in self.allowed_origins or self.holds_grant(origin)):
+            return origin
+        raise _foreign(origin)
+
+    def preflight(self, request: web.Request, site: Site) -> web.Response | None:
+        """The answer to a CORS preflight; None when the request is none.
+
+        Raises:
+            ForeignOrigin: the origin holds no grant.
+        """
+        headers = request.headers
+        if request.method != "OPTIONS" or hdrs.ORIGIN not in headers or _REQUEST_METHOD not in headers:
+            return None
+        origin = self.cors_origin(request, site) or site.origin
+        answer = web.Response(status=204, headers={"Access-Control-Max-Age": str(PREFLIGHT_SECONDS)})
+        answer.headers["Access-Control-Allow-Methods"] = "GET, HEAD, POST, PATCH, PUT, DELETE"
+        asked = headers.get(_REQUEST_HEADERS, "")
+        if asked and _HEADER_LIST.issuperset(asked):
+            answer.headers["Access-Control-Allow-Headers"] = asked
+        for request_name, answer_name in _NETWORK_REQUESTS:
+            if headers.get(request_name) == "true":
+                answer.headers[answer_name] = "true"
+        allow_origin(answer, origin)
+        return answer
+
+
+def allow_origin(response: web.StreamResponse, origin: str) -> None:
+    """Lets pages of `origin` read the answer. Cookies carry no authority here, so credentials stay off."""
+    response.headers[hdrs.ACCESS_CONTROL_ALLOW_ORIGIN] = origin
+    response.headers[hdrs.ACCESS_CONTROL_EXPOSE_HEADERS] = EXPOSED_HEADERS
+    response.headers.add(hdrs.VARY, "Origin")
+
+
+def _foreign(origin: str) -> ForeignOrigin:
+    return ForeignOrigin(
+        "Pages of this origin have no access.",
+        details=origin[:200],
+        hint="Make a key for the origin (localsrv key create --origin ORIGIN), or list it in `allowed_origins`.",
+    )

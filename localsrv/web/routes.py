@@ -1,0 +1,129 @@
+"""What a route is, and how a path finds its route.
+
+Each face lists its routes as values; `web.app` joins them into one table. The scope check, the OpenAPI
+document and the docs are made from this table, so that none of them can miss a route.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any
+
+from aiohttp import web
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+OPEN: None = None
+"""The scope of the few routes that answer without a token."""
+
+ANY = "any"
+"""The scope of routes that any grant of the app may use; the handler checks what the request names."""
+
+ADMIN = "admin"
+
+_EMPTY: Mapping[str, Any] = MappingProxyType({})
+
+
+class Face(StrEnum):
+    """Which dialect a route speaks. Decides how its errors are rendered."""
+
+    API = "api"
+    REST = "rest"
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One method and path.
+
+    `path` begins at the server's root for `Face.API` (`/api/v1/…`) and at the app's base for the other faces
+    (`/rest/v1/{collection}`, served below `/apps/{app}` and on the app's own host). `{name}` stands for one
+    segment, percent-decoded; an encoded slash does not end it.
+
+    `scope` is None (open), `"any"`, `"admin"`, or a scope whose `{name}` is taken from the path, such as
+    `{collection}:read`. GET answers HEAD too.
+
+    `request` and `response` are JSON Schemas of the bodies, `query` describes the query's parameters
+    (name → text), `statuses` the answers besides errors. `streams_body` leaves the body's size to the handler.
+    `signable` lets a signed URL stand in for the token. `late_token` lets a WebSocket open without one: its
+    handler takes the token from the first message.
+    """
+
+    method: str
+    path: str
+    handler: Handler
+    scope: str | None
+    summary: str
+    request: Mapping[str, Any] | None = None
+    response: Mapping[str, Any] | None = None
+    query: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
+    statuses: tuple[int, ...] = (200,)
+    face: Face = Face.API
+    streams_body: bool = False
+    signable: bool = False
+    late_token: bool = False
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """The names in the path, in order."""
+        return tuple(s[1:-1] for s in self.path.split("/") if s.startswith("{"))
+
+
+class _Node:
+    __slots__ = ("fixed", "name", "routes", "variable")
+
+    def __init__(self) -> None:
+        self.fixed: dict[str, _Node] = {}
+        self.variable: _Node | None = None
+        self.routes: dict[str, tuple[Route, tuple[str, ...]]] = {}
+
+
+class RouteTable:
+    """Finds the routes of a path, given as its decoded segments. A fixed segment goes before a variable one."""
+
+    def __init__(self, routes: Iterable[Route] = ()) -> None:
+        self._root = _Node()
+        self.routes: list[Route] = []
+        for route in routes:
+            self.add(route, route.path)
+
+    def add(self, route: Route, path: str) -> None:
+        """Serves `route` at `path` (which may differ from its own by a prefix). Twice the same is an error."""
+        node = self._root
+        names: list[str] = []
+        for segment in path.split("/")[1:]:
+            if segment.startswith("{"):
+                names.append(segment[1:-1])
+                if node.variable is None:
+                    node.variable = _Node()
+                node = node.variable
+            else:
+                node = node.fixed.setdefault(segment, _Node())
+        methods = ("GET", "HEAD") if route.method == "GET" else (route.method,)
+        for method in methods:
+            if method in node.routes:
+                raise ValueError(f"{method} {path} is in the route table twice")
+            node.routes[method] = (route, tuple(names))
+        self.routes.append(route)
+
+    def find(self, segments: list[str]) -> dict[str, tuple[Route, dict[str, str]]]:
+        """Method → (route, path parameters); empty when nothing is served there."""
+        found = self._walk(self._root, segments, 0, [])
+        if found is None:
+            return {}
+        node, values = found
+        return {m: (r, dict(zip(names, values, strict=True))) for m, (r, names) in node.routes.items()}
+
+    def _walk(
+        self, node: _Node, segments: list[str], at: int, values: list[str]
+    ) -> tuple[_Node, list[str]] | None:
+        if at == len(segments):
+            return (node, values) if node.routes else None
+        fixed = node.fixed.get(segments[at])
+        if fixed is not None and (found := self._walk(fixed, segments, at + 1, values)):
+            return found
+        if node.variable is not None and segments[at]:
+            return self._walk(node.variable, segments, at + 1, [*values, segments[at]])
+        return None
