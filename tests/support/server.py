@@ -126,6 +126,11 @@ class RunningServer:
         finally:
             connection.close()
 
+    @property
+    def url_by_address(self) -> str:
+        """The same server without a name to resolve, for load generators."""
+        return f"http://127.0.0.1:{self.port}"
+
     def origin(self, app: str) -> str:
         """The app's own origin, `http://<app>.localhost:<port>`."""
         return f"{urlsplit(self.url).scheme}://{app}.localhost:{self.port}"
