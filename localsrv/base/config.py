@@ -162,7 +162,7 @@ def load(
 ) -> Settings:
     """The settings in force. `flags` holds those given on the command line; None counts as not given.
 
-    Raises ConfigError for an unknown key, a value that does not fit or a file that is not TOML. `details` says
+    Raises ConfigError for an unknown key, a value that does not fit or text that is not TOML. `details` says
     where: `<file>, line <n>`, `environment variable <NAME>` or `option --<name>`.
     """
     values = _from_file(file)
@@ -255,3 +255,10 @@ def write_port(file: Path, port: int) -> None:
     else:
         lines[at] = setting
     write_atomic(file, ("\n".join(lines) + "\n").encode())
+
+
+def as_toml(value: object) -> str:
+    """A setting's value as config.toml writes it."""
+    import json
+
+    return json.dumps(list(value) if isinstance(value, tuple) else value)

@@ -69,7 +69,8 @@ def _described(error: BaseException) -> dict[str, Any]:
         described["errno"] = error.errno
     if isinstance(error, BaseExceptionGroup):
         described["errors"] = [_described(part) for part in error.exceptions[:5]]
-    if (cause := error.__cause__ or error.__context__) is not None and not error.__suppress_context__:
+    cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    if cause is not None:
         described["cause"] = _described(cause)
     return described
 

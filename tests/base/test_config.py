@@ -1,0 +1,144 @@
+"""Settings: which source wins, what is refused, and how the refusal is worded."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from localsrv.base import config
+from localsrv.base.config import Settings
+from localsrv.base.errors import ConfigError
+
+
+def test_defaults_pass_their_own_checks(tmp_path: Path) -> None:
+    settings = config.load(tmp_path / "config.toml", {})
+    assert settings == Settings()
+    for name, field in config.TABLE.items():
+        assert field.metadata["check"](getattr(settings, name)) == getattr(settings, name)
+
+
+@pytest.mark.parametrize(
+    ("text", "environ", "flags", "expected"),
+    [
+        ("", {}, {}, {"port": 4680}),
+        ("port = 5000", {}, {}, {"port": 5000}),
+        ("port = 5000", {"LOCALSRV_PORT": "6000"}, {}, {"port": 6000}),
+        ("port = 5000", {"LOCALSRV_PORT": "6000"}, {"port": 0}, {"port": 0}),
+        ("port = 5000", {}, {"port": None}, {"port": 5000}),
+        ('hosts = ["127.0.0.1"]', {}, {}, {"hosts": ("127.0.0.1",)}),
+        ("", {"LOCALSRV_HOSTS": "::1, 127.0.0.1"}, {}, {"hosts": ("::1", "127.0.0.1")}),
+        ("", {"LOCALSRV_ALLOWED_ORIGINS": ""}, {}, {"allowed_origins": ()}),
+        (
+            'allowed_origins = ["http://LocalHost:5173"]',
+            {},
+            {},
+            {"allowed_origins": ("http://localhost:5173",)},
+        ),
+        ('allowed_origins = ["tauri://localhost"]', {}, {}, {"allowed_origins": ("tauri://localhost",)}),
+        ('allowed_hosts = ["desk.local"]', {}, {}, {"allowed_hosts": ("desk.local",)}),
+        ("query_timeout_s = 3", {}, {}, {"query_timeout_s": 3.0}),
+        ("", {"LOCALSRV_QUERY_TIMEOUT_S": "2.5"}, {}, {"query_timeout_s": 2.5}),
+        ("", {"LOCALSRV_HOME": "/x", "LOCALSRV_TOKEN": "x"}, {}, {}),
+    ],
+)
+def test_the_last_source_wins(
+    tmp_path: Path, text: str, environ: dict[str, str], flags: dict[str, Any], expected: dict[str, Any]
+) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text(text)
+    assert config.load(file, environ, flags) == dataclasses.replace(Settings(), **expected)
+
+
+@pytest.mark.parametrize(
+    ("text", "environ", "flags", "message", "where", "hint"),
+    [
+        ("# hello\nprot = 1", {}, {}, "Unknown setting `prot`", "config.toml, line 2", "`port`"),
+        ("log_level = 'info'\n[logs]\nx=1", {}, {}, "Unknown setting `logs`", "line 2", "`log_files`"),
+        ("qqqqqq = 1", {}, {}, "Unknown setting `qqqqqq`", "line 1", "docs/settings.md"),
+        ("\n\nport = 'x'", {}, {}, "`port` cannot be 'x'", "line 3", "a whole number from 0 to 65535"),
+        ("port = 65536", {}, {}, "`port` cannot be 65536", "line 1", "65535"),
+        ("port = true", {}, {}, "`port` cannot be True", "line 1", "whole number"),
+        ("port = 1.5", {}, {}, "`port` cannot be 1.5", "line 1", "whole number"),
+        ("log_level = 'loud'", {}, {}, "`log_level`", "line 1", "debug, info"),
+        ("hosts = ['0.0.0.0']", {}, {}, "`hosts`", "line 1", "loopback"),
+        ("hosts = ['localhost']", {}, {}, "`hosts`", "line 1", "loopback"),
+        ("hosts = []", {}, {}, "`hosts`", "line 1", "loopback"),
+        ("hosts = [1]", {}, {}, "`hosts`", "line 1", "loopback"),
+        ("allowed_hosts = ['a b']", {}, {}, "`allowed_hosts`", "line 1", "host names"),
+        ("allowed_hosts = 'a'", {}, {}, "`allowed_hosts`", "line 1", "list"),
+        ("allowed_origins = ['*']", {}, {}, "`allowed_origins`", "line 1", "origins"),
+        ("allowed_origins = ['http://*.a']", {}, {}, "`allowed_origins`", "line 1", "origins"),
+        ("allowed_origins = ['http://a/']", {}, {}, "`allowed_origins`", "line 1", "without a path"),
+        ("allowed_origins = ['null']", {}, {}, "`allowed_origins`", "line 1", "origins"),
+        ("query_timeout_s = nan", {}, {}, "`query_timeout_s`", "line 1", "seconds"),
+        ("port = ", {}, {}, "not valid TOML", "config.toml", None),
+        ("port = 1\nport = 2", {}, {}, "not valid TOML", "config.toml", None),
+        ("", {"LOCALSRV_PROT": "1"}, {}, "`prot`", "environment variable LOCALSRV_PROT", "`port`"),
+        (
+            "",
+            {"LOCALSRV_PORT": "x"},
+            {},
+            "`port` cannot be 'x'",
+            "environment variable LOCALSRV_PORT",
+            "whole",
+        ),
+        ("", {}, {"port": 70000}, "`port`", "option --port", "65535"),
+        ("", {}, {"log_level": "x"}, "`log_level`", "option --log-level", "debug"),
+    ],
+)
+def test_refusals_say_what_where_and_how(
+    tmp_path: Path,
+    text: str,
+    environ: dict[str, str],
+    flags: dict[str, Any],
+    message: str,
+    where: str,
+    hint: str | None,
+) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        config.load(file, environ, flags)
+    assert message in caught.value.message
+    assert where in (caught.value.details or "")
+    assert (hint is None) or hint in (caught.value.hint or "")
+
+
+def test_a_file_that_is_not_text(tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+    file.write_bytes(b"port = 1\n\xff")
+    with pytest.raises(ConfigError, match="UTF-8") as caught:
+        config.load(file, {})
+    assert "byte 9" in (caught.value.details or "")
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (None, "port = 4681\n"),
+        ("", "port = 4681\n"),
+        ("# mine\nlog_level = 'debug'\n", "port = 4681\n# mine\nlog_level = 'debug'\n"),
+        ("# mine\nport = 1  # old\nlog_files = 2", "# mine\nport = 4681\nlog_files = 2\n"),
+    ],
+)
+def test_writing_the_port_keeps_the_rest(tmp_path: Path, before: str | None, after: str) -> None:
+    file = tmp_path / "config.toml"
+    if before is not None:
+        file.write_text(before)
+    config.write_port(file, 4681)
+    assert file.read_text() == after
+    assert config.load(file, {}).port == 4681
+
+
+def test_every_setting_is_documented() -> None:
+    page = (Path(__file__).parents[2] / "docs/settings.md").read_text()
+    missing = [name for name in config.TABLE if f"| `{name}` |" not in page]
+    assert missing == []
+    for name, field in config.TABLE.items():
+        row = next(line for line in page.splitlines() if line.startswith(f"| `{name}` |"))
+        assert field.metadata["text"] in row, f"docs/settings.md explains {name} in other words"
+        assert f"| `{config.as_toml(field.default)}` |" in row
+        assert f"`LOCALSRV_{name.upper()}`" in row
