@@ -18,6 +18,8 @@ from localsrv.base.errors import ConfigError
 COLLECTION_ID = re.compile(r"[a-z][a-z0-9_]{0,62}\Z")
 """What the data face and manifests accept. Names starting with `localsrv_` or `sqlite_` are refused."""
 
+COUCH_NAME = re.compile(r"[a-z_][a-z0-9_$()+/-]{0,200}\Z")
+
 APP_ID = re.compile(r"[a-z][a-z0-9-]{0,40}\Z")
 
 
@@ -190,7 +192,7 @@ def _field(name: str, value: object, where: str) -> Field:
     known = ["type", "required", "default"]
     for key in value:
         if key not in known:
-            raise _bad(where, f"unknown setting `{key}`", _nearest(key, known))
+            raise _bad(f"{where}.{key}", f"unknown setting `{key}`", _nearest(key, known))
     kind = value.get("type", "text")
     if not isinstance(kind, str) or kind not in TYPE_ALIASES:
         raise _bad(where, f"unknown type `{kind}`", _nearest(str(kind), sorted(TYPE_ALIASES)))
@@ -213,7 +215,7 @@ def _relation(collection: str, value: object, where: str) -> Relation:
     known = ["name", "fields", "to", "to_fields", "on_delete"]
     for key in value:
         if key not in known:
-            raise _bad(where, f"unknown setting `{key}`", _nearest(key, known))
+            raise _bad(f"{where}.{key}", f"unknown setting `{key}`", _nearest(key, known))
     if "fields" not in value or not isinstance(value.get("to"), str):
         raise _bad(where, "needs `fields` and `to`")
     names = _names(value["fields"], f"{where}.fields")
@@ -250,7 +252,9 @@ _SETTINGS = [
 ]  # fmt: skip
 
 
-def parse_collection(name: str, value: Mapping[str, Any], where: str | None = None) -> Collection:
+def parse_collection(
+    name: str, value: Mapping[str, Any], where: str | None = None, *, couch_name: bool = False
+) -> Collection:
     """A definition from its JSON or TOML form.
 
     Form: `{"title": str, "fields": {name: type | {"type", "required", "default"}}, "key": name | [names],
@@ -258,11 +262,15 @@ def parse_collection(name: str, value: Mapping[str, Any], where: str | None = No
     "name"}], "full_text": [names] | {name: weight} | {"weights": {...}, "prefix": [2, 3]}, "schema": JSON
     Schema, "strict": bool, "conflict": "keep" | "merge" | "latest", "latest_field": name}`.
 
+    `couch_name` also accepts the further characters of CouchDB's database names.
+
     Raises:
         ConfigError: `details` is the dotted place inside the definition.
     """
     where = where or f"collections.{name}"
-    if not COLLECTION_ID.match(name) or name.startswith(("localsrv_", "sqlite_")):
+    if not (COUCH_NAME if couch_name else COLLECTION_ID).match(name) or name.startswith(
+        ("localsrv_", "sqlite_")
+    ):
         raise _bad(
             where,
             f"`{name}` is not a collection id",
@@ -270,7 +278,7 @@ def parse_collection(name: str, value: Mapping[str, Any], where: str | None = No
         )
     for key in value:
         if key not in _SETTINGS:
-            raise _bad(where, f"unknown setting `{key}`", _nearest(key, _SETTINGS))
+            raise _bad(f"{where}.{key}", f"unknown setting `{key}`", _nearest(key, _SETTINGS))
     raw_fields = value.get("fields", {})
     if not isinstance(raw_fields, Mapping):
         raise _bad(f"{where}.fields", "must be a table of field names with their types")
