@@ -1,0 +1,193 @@
+"""The vault on a real Secret Service in every state, and beside backends that keep no secrets."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import keyring
+import pytest
+
+from localsrv.base.errors import InvalidValue, VaultError
+from localsrv.vault import OsKeyring, backends
+
+ROOT = Path(__file__).parents[2]
+
+
+def in_session(state: str, tmp_path: Path) -> Any:
+    """What `secret_service.py` reports from a session bus, a home and a run-time folder of its own."""
+    for tool in ("dbus-run-session", "gnome-keyring-daemon", "gdbus"):
+        if shutil.which(tool) is None:
+            pytest.skip(f"{tool} is not installed")
+    runtime = tmp_path / "runtime"
+    runtime.mkdir(mode=0o700)
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(tmp_path),
+        "XDG_RUNTIME_DIR": str(runtime),
+        "PYTHONPATH": str(ROOT),
+        "LANG": "C.UTF-8",
+    }
+    script = Path(__file__).with_name("secret_service.py")
+    command = [sys.executable, "-W", "error", str(script), state]
+    if state != "absent":
+        command[:0] = ["dbus-run-session", "--"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only on Linux: Secret Service")
+def test_secret_service(tmp_path: Path) -> None:
+    assert in_session("unlocked", tmp_path) == {
+        "backend": "SecretService",
+        "state": "ok",
+        "get nothing": None,
+        "set": None,
+        "get": "sécret \N{KEY}",
+        "replace": None,
+        "get again": 1200,
+        "other service": None,
+        "delete": True,
+        "delete again": False,
+    }
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only on Linux: Secret Service")
+@pytest.mark.parametrize(("state", "code"), [("locked", "vault-locked"), ("absent", "vault-absent")])
+def test_secret_service_that_cannot_be_used(state: str, code: str, tmp_path: Path) -> None:
+    found = in_session(state, tmp_path)
+    assert found["state"] == state
+    assert {found[call] for call in ("get nothing", "set", "get", "replace", "delete")} == {code}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only on Linux: Secret Service")
+def test_secret_service_that_hangs_and_recovers(tmp_path: Path) -> None:
+    found = in_session("hanging", tmp_path)
+    assert found == {"before": None, "hung": ["vault-silent", "silent"], "after": "kept"}
+
+
+class Memory:
+    """A keyring that works, in memory, to stand beside those that must be refused.
+
+    Not a subclass of KeyringBackend: those register themselves for every later choice in this process.
+    """
+
+    def __init__(self) -> None:
+        self.held: dict[tuple[str, str], str] = {}
+
+    def get_password(self, service: str, username: str) -> str | None:
+        return self.held.get((service, username))
+
+    def set_password(self, service: str, username: str, password: str) -> None:
+        self.held[service, username] = password
+
+    def delete_password(self, service: str, username: str) -> None:
+        del self.held[service, username]
+
+
+class Forgetful(Memory):
+    def get_password(self, service: str, username: str) -> str | None:
+        return None
+
+
+class Broken(Memory):
+    def set_password(self, service: str, username: str, password: str) -> None:
+        raise RuntimeError(f"could not store {password}")
+
+
+class Slow(Memory):
+    """Blocks until `go` is set."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.go = threading.Event()
+        self.calls = 0
+
+    def get_password(self, service: str, username: str) -> str | None:
+        self.calls += 1
+        self.go.wait(30)
+        return super().get_password(service, username)
+
+
+PlainText = type("PlaintextKeyring", (Memory,), {"__module__": "keyrings.alt.file"})
+ChildOfPlainText = type("Nicer", (PlainText,), {"__module__": "somewhere"})
+Null = type("Keyring", (Memory,), {"__module__": "keyring.backends.null"})
+Fail = type("Keyring", (Memory,), {"__module__": "keyring.backends.fail"})
+
+
+class Chain:
+    """What `keyring` returns when several backends are there."""
+
+    def __init__(self, *backends: Memory) -> None:
+        self.backends = backends
+
+
+@pytest.fixture
+def use(monkeypatch: pytest.MonkeyPatch) -> Any:
+    def use(backend: Any) -> Any:
+        monkeypatch.setattr(keyring, "get_keyring", lambda: backend)
+        return backend
+
+    return use
+
+
+@pytest.mark.parametrize(
+    ("backend", "state", "code"),
+    [
+        (Memory(), "ok", None),
+        (PlainText(), "refused", "vault-refused"),
+        (ChildOfPlainText(), "refused", "vault-refused"),
+        (Null(), "refused", "vault-refused"),
+        (Fail(), "absent", "vault-absent"),
+        (Chain(Fail(), PlainText()), "refused", "vault-refused"),
+        (Chain(PlainText(), Memory()), "ok", None),
+        (Broken(), "failing", "vault-failed"),
+        (Forgetful(), "failing", None),
+    ],
+)
+async def test_backends(backend: Memory | Chain, state: str, code: str | None, use: Any) -> None:
+    use(backend)
+    vault = OsKeyring("localsrv:test")
+    assert (await vault.status()).state == state
+    if code is None:
+        await vault.set("key", "secret")
+    else:
+        with pytest.raises(VaultError) as caught:
+            await vault.set("key", "secret")
+        assert caught.value.code == code
+        assert "secret" not in str(caught.value.as_dict()).replace("secrets", "")
+    held = [*getattr(backend, "backends", [backend])]
+    for member in held:
+        if backends.keeps_no_secret(member) or type(member) is Fail:
+            assert member.held == {}
+
+
+async def test_a_hung_call_does_not_pile_up_threads(use: Any) -> None:
+    slow = Slow()
+    use(slow)
+    vault = OsKeyring("localsrv:test", timeout_s=0.2)
+    for _ in range(3):
+        with pytest.raises(VaultError) as caught:
+            await vault.get("key")
+        assert caught.value.code == "vault-silent"
+    assert slow.calls == 1
+    slow.go.set()
+    for thread in threading.enumerate():
+        if thread.name == "vault":
+            thread.join(10)
+    assert await vault.get("key") is None
+
+
+@pytest.mark.parametrize("secret", ["", "x" * 1201, "a\0b"])
+async def test_secrets_that_no_keyring_takes(secret: str, use: Any) -> None:
+    memory = use(Memory())
+    with pytest.raises(InvalidValue):
+        await OsKeyring("localsrv:test").set("key", secret)
+    assert memory.held == {}
