@@ -1,7 +1,7 @@
 """The names this server answers to, and the origins that follow from them.
 
-`http://localhost:PORT` (also by its loopback addresses, and by configured names) is the dashboard and the admin
-face; `http://<app>.localhost:PORT` is an app's own origin.
+`http://localhost:PORT` (also by its loopback addresses, and by configured names) is the dashboard and the
+admin face; `http://<app>.localhost:PORT` is an app's own origin.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from localsrv.model.scopes import ALL, Grant
 from localsrv.web.addresses import Site
 from localsrv.web.context import Services, scope_missing
 from localsrv.web.guard import SEC_FETCH_SITE
-from localsrv.web.routes import ANY, Route
+from localsrv.web.routes import ANY, Route, decoded_segments
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,7 +25,9 @@ class Authenticator:
         self._grants = services.grants
         self._signer = services.signer
 
-    def grant(self, request: web.Request, route: Route, site: Site, app: str | None, scope: str) -> Grant | None:
+    def grant(
+        self, request: web.Request, route: Route, site: Site, app: str | None, scope: str
+    ) -> Grant | None:
         """Who asks, after the scope check. None only for a WebSocket that will send its token first.
 
         Raises:
@@ -36,11 +38,13 @@ class Authenticator:
         if token is not None:
             found = self._grants.find(token)
         elif route.signable and "signature" in request.query:
-            found = self._grants.by_id(self._signer.verify(request.path, request.query))
+            found = self._grants.by_id(self._signer.verify(decoded_segments(request.raw_path), request.query))
         elif route.late_token and is_websocket(request):
             return None
         else:
-            raise Unauthenticated("This needs a token.", hint="Send `Authorization: Bearer <token>` or `apikey`.")
+            raise Unauthenticated(
+                "This needs a token.", hint="Send `Authorization: Bearer <token>` or `apikey`."
+            )
         if found is None:
             raise Unauthenticated("This token is not known, has expired or was revoked.", code="bad-token")
         check(found, request, site, app, scope, signed=token is None)
@@ -67,7 +71,9 @@ def check(
         if origin is None and SEC_FETCH_SITE in request.headers:
             origin = site.origin
         if origin is not None and origin != grant.origin:
-            raise Forbidden("This token belongs to another origin.", code="wrong-origin", details=origin[:200])
+            raise Forbidden(
+                "This token belongs to another origin.", code="wrong-origin", details=origin[:200]
+            )
     if scope == ANY:
         if grant.app not in (ALL, app):
             raise Forbidden("This token belongs to another app.", code="wrong-app", details=app)

@@ -54,11 +54,13 @@ class Call:
     site: Site
     app: App | None
     grant: Grant | None
-    cors_origin: str | None
 
 
 SERVICES = web.AppKey("services", Services)
 CALL = web.RequestKey("call", Call)
+CORS = web.RequestKey("cors", str)
+"""The other origin that may read the answer, where there is one. A handler that begins its own stream hands
+it to `web.headers.decorate`."""
 
 
 def services(request: web.Request) -> Services:

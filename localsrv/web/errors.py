@@ -20,7 +20,7 @@ class MethodNotAllowed(BadRequest):
         self.allowed = allowed
 
 
-class MisdirectedRequest(LocalsrvError):
+class MisdirectedRequest(BadRequest):
     """The Host header names something that this server is not (RFC 9110, 421)."""
 
     status = 421
@@ -46,7 +46,9 @@ def render(error: LocalsrvError) -> web.Response:
 def from_aiohttp(error: web.HTTPException) -> LocalsrvError:
     """aiohttp's own refusals in our tree."""
     if isinstance(error, web.HTTPRequestEntityTooLarge):
-        return TooLarge("The body is too large.", hint="Send it in parts, or raise `max_body_mb` in the settings.")
+        return TooLarge(
+            "The body is too large.", hint="Send it in parts, or raise `max_body_mb` in the settings."
+        )
     if 400 <= error.status < 500:
         wrapped: LocalsrvError = BadRequest(error.reason or "The request cannot be understood.")
         wrapped.status = error.status  # type: ignore[misc]

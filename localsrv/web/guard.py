@@ -1,4 +1,4 @@
-"""The guard: what is decided before a route is looked at (docs/security.md names the attack behind each rule).
+"""The guard: what is decided before a route is looked at (docs/security.md: the attack behind each rule).
 
 A browser lets any page on the internet send requests to this machine, with the Host the page likes (DNS
 rebinding), and tells the truth in three headers: Host, Origin and Sec-Fetch-Site. So: an exact Host; an
@@ -17,6 +17,7 @@ from multidict import istr
 from localsrv.base.errors import BadRequest
 from localsrv.web.addresses import Addresses, Site
 from localsrv.web.errors import ForeignOrigin, MisdirectedRequest
+from localsrv.web.headers import allow_origin
 
 SEC_FETCH_SITE = istr("Sec-Fetch-Site")
 _REQUEST_METHOD = istr("Access-Control-Request-Method")
@@ -28,10 +29,6 @@ _NETWORK_REQUESTS = (
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 PREFLIGHT_SECONDS = 600
-
-EXPOSED_HEADERS = ", ".join(
-    ("Accept-Ranges", "Content-Disposition", "Content-Location", "Content-Range", "ETag", "Location", "Preference-Applied")
-)
 
 _HEADER_LIST = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!#$%&'*+-.^_`|~, ")
 
@@ -106,16 +103,9 @@ class Guard:
         return answer
 
 
-def allow_origin(response: web.StreamResponse, origin: str) -> None:
-    """Lets pages of `origin` read the answer. Cookies carry no authority here, so credentials stay off."""
-    response.headers[hdrs.ACCESS_CONTROL_ALLOW_ORIGIN] = origin
-    response.headers[hdrs.ACCESS_CONTROL_EXPOSE_HEADERS] = EXPOSED_HEADERS
-    response.headers.add(hdrs.VARY, "Origin")
-
-
 def _foreign(origin: str) -> ForeignOrigin:
     return ForeignOrigin(
         "Pages of this origin have no access.",
         details=origin[:200],
-        hint="Make a key for the origin (localsrv key create --origin ORIGIN), or list it in `allowed_origins`.",
+        hint="Make a key for it (localsrv key create --origin ORIGIN), or list it in `allowed_origins`.",
     )

@@ -11,8 +11,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 from aiohttp import web
+
+from localsrv.base.errors import BadRequest
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -46,7 +49,7 @@ class Route:
     `{collection}:read`. GET answers HEAD too.
 
     `request` and `response` are JSON Schemas of the bodies, `query` describes the query's parameters
-    (name → text), `statuses` the answers besides errors. `streams_body` leaves the body's size to the handler.
+    (name → text), `statuses` the answers besides errors. `streams_body` leaves the size to the handler.
     `signable` lets a signed URL stand in for the token. `late_token` lets a WebSocket open without one: its
     handler takes the token from the first message.
     """
@@ -81,7 +84,7 @@ class _Node:
 
 
 class RouteTable:
-    """Finds the routes of a path, given as its decoded segments. A fixed segment goes before a variable one."""
+    """Finds the routes of a path, given as decoded segments. A fixed segment goes before a variable one."""
 
     def __init__(self, routes: Iterable[Route] = ()) -> None:
         self._root = _Node()
@@ -90,7 +93,7 @@ class RouteTable:
             self.add(route, route.path)
 
     def add(self, route: Route, path: str) -> None:
-        """Serves `route` at `path` (which may differ from its own by a prefix). Twice the same is an error."""
+        """Serves `route` at `path` (which may have a prefix that its own has not). Twice is an error."""
         node = self._root
         names: list[str] = []
         for segment in path.split("/")[1:]:
@@ -127,3 +130,23 @@ class RouteTable:
         if node.variable is not None and segments[at]:
             return self._walk(node.variable, segments, at + 1, [*values, segments[at]])
         return None
+
+
+def decoded_segments(path: str) -> list[str]:
+    """The segments of a request's raw path, without its query; an encoded slash does not split them.
+
+    Raises:
+        BadRequest: not an absolute path, or not UTF-8 beneath the percent signs, or a NUL in it.
+    """
+    path = path.partition("?")[0]
+    if not path.startswith("/"):
+        raise BadRequest("The request's target must be a path.", code="malformed-target")
+    segments = path[1:].split("/")
+    if "%" in path or not path.isascii():
+        try:
+            segments = [unquote_to_bytes(s.encode("utf-8", "surrogateescape")).decode() for s in segments]
+        except UnicodeDecodeError as error:
+            raise BadRequest("The path is not UTF-8.", code="malformed-target") from error
+        if any("\0" in s for s in segments):
+            raise BadRequest("The path holds a NUL.", code="malformed-target")
+    return segments

@@ -1,0 +1,155 @@
+"""The server's own file, `system.db`: grants and the registry of apps.
+
+Low volume, so one connection behind a lock, used in worker threads and never on the event loop. It keeps
+SQLite's rollback journal: one file, each change durable when its method returns.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import orjson
+
+from localsrv.model.scopes import Grant
+from localsrv.store.driver import Connection, connect, sqlite3, translate
+from localsrv.store.migrations import migrate
+
+_T = TypeVar("_T")
+
+_GRANT_COLUMNS = "id, name, app, scopes, origin, created_at, expires_at, last_used_at"
+
+
+@dataclass(frozen=True, slots=True)
+class AppRow:
+    """An installed app as the registry knows it. Times are seconds since 1970."""
+
+    id: str
+    title: str | None
+    version: str | None
+    created_at: int
+    updated_at: int
+
+
+class System:
+    """Every method raises StorageError when the disk or the file refuses."""
+
+    def __init__(self, connection: Connection, path: Path) -> None:
+        self._connection = connection
+        self._path = path
+        self._lock = asyncio.Lock()
+
+    @classmethod
+    async def open(cls, path: Path) -> System:
+        """Opens or creates the file and brings its tables up to date."""
+
+        def work() -> Connection:
+            connection = connect(path)
+            try:
+                connection.execute("PRAGMA synchronous=FULL")
+                if sys.platform == "darwin":
+                    connection.execute("PRAGMA fullfsync=ON")
+                migrate(connection, path, "system")
+            except BaseException as error:
+                connection.close()
+                if isinstance(error, sqlite3.Error):
+                    raise translate(error, path) from error
+                raise
+            return connection
+
+        return cls(await asyncio.to_thread(work), path)
+
+    async def close(self) -> None:
+        await self._run(lambda c: c.close())
+
+    async def _run(self, work: Callable[[Connection], _T]) -> _T:
+        def guarded() -> _T:
+            try:
+                return work(self._connection)
+            except sqlite3.Error as error:
+                raise translate(error, self._path) from error
+
+        async with self._lock:
+            return await asyncio.to_thread(guarded)
+
+    # ── grants ─────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def grants(self) -> list[tuple[bytes, Grant]]:
+        """Every grant with the SHA-256 of its token, oldest first."""
+
+        def work(c: Connection) -> list[tuple[bytes, Grant]]:
+            rows = c.execute(f"SELECT token_sha256, {_GRANT_COLUMNS} FROM grants ORDER BY created_at, id")  # noqa: S608
+            return [(row[0], _grant(row[1:])) for row in rows]
+
+        return await self._run(work)
+
+    async def add_grant(self, token_sha256: bytes, grant: Grant) -> None:
+        row = (
+            token_sha256,
+            grant.id,
+            grant.name,
+            grant.app,
+            orjson.dumps(sorted(grant.scopes)).decode(),
+            grant.origin,
+            grant.created_at,
+            grant.expires_at,
+            grant.last_used_at,
+        )
+        await self._run(
+            lambda c: c.execute(
+                f"INSERT INTO grants (token_sha256, {_GRANT_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?)",  # noqa: S608
+                row,
+            )
+        )
+
+    async def delete_grants(self, ids: list[str]) -> None:
+        await self._run(lambda c: _many(c, "DELETE FROM grants WHERE id = ?", [(i,) for i in ids]))
+
+    async def touch_grants(self, used: Mapping[str, int]) -> None:
+        """Notes when grants were last used: id → time."""
+        rows = [(at, i) for i, at in used.items()]
+        await self._run(lambda c: _many(c, "UPDATE grants SET last_used_at = ? WHERE id = ?", rows))
+
+    # ── apps ───────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def apps(self) -> list[AppRow]:
+        def work(c: Connection) -> list[AppRow]:
+            rows = c.execute("SELECT id, title, version, created_at, updated_at FROM apps ORDER BY id")
+            return [AppRow(*row) for row in rows]
+
+        return await self._run(work)
+
+    async def put_app(self, app: AppRow) -> None:
+        """Adds the app, or replaces what is known of it."""
+        row = (app.id, app.title, app.version, app.created_at, app.updated_at)
+        await self._run(lambda c: c.execute("INSERT OR REPLACE INTO apps VALUES (?,?,?,?,?)", row))
+
+    async def delete_app(self, app: str) -> None:
+        """Forgets the app and the grants that were for it alone."""
+
+        def work(c: Connection) -> None:
+            _many(c, "DELETE FROM grants WHERE app = ?", [(app,)], "DELETE FROM apps WHERE id = ?")
+
+        await self._run(work)
+
+
+def _many(c: Connection, sql: str, rows: list[tuple[Any, ...]], *more: str) -> None:
+    """Runs `sql` for each row, then `more` for each row, all in one transaction."""
+    c.execute("BEGIN IMMEDIATE")
+    try:
+        for statement in (sql, *more):
+            c.executemany(statement, rows)
+        c.execute("COMMIT")
+    except BaseException:
+        if c.in_transaction:
+            c.execute("ROLLBACK")
+        raise
+
+
+def _grant(row: tuple[Any, ...]) -> Grant:
+    ident, name, app, scopes, origin, created, expires, used = row
+    return Grant(ident, name, app, frozenset(orjson.loads(scopes)), origin, created, expires, used)

@@ -1,0 +1,208 @@
+"""From a request to its handler, in one place and one pass: guard, route, credential, scope, app, errors.
+
+aiohttp's own router sees one catch-all route and no middleware: its resource scan and middleware chain
+would cost more than everything here. What a (Host, path) means is remembered, since clients ask the same
+paths again and again; the memory is bounded, and forgotten when apps come or go.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from aiohttp import hdrs, web
+
+from localsrv.base.errors import BadRequest, LocalsrvError, NotFound
+from localsrv.web import errors
+from localsrv.web.addresses import Site
+from localsrv.web.auth import Authenticator
+from localsrv.web.context import CALL, CORS, Call, Services
+from localsrv.web.guard import Guard
+from localsrv.web.headers import decorate
+from localsrv.web.hosting import serve_app_file, serve_dashboard_file
+from localsrv.web.routes import ADMIN, ANY, Face, Route, RouteTable, decoded_segments
+
+log = logging.getLogger("localsrv.web")
+
+Renderer = Callable[[LocalsrvError], web.Response]
+
+REMEMBERED_PATHS = 4096
+REMEMBERED_LENGTH = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What one method does at one place: its route, the path's values, the app and the scope it needs."""
+
+    route: Route
+    params: Mapping[str, str]
+    app: str | None
+    scope: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What a (Host, path) is: plans by method, or else a file of a UI (`file`: its decoded segments)."""
+
+    site: Site
+    plans: Mapping[str, Plan]
+    file: tuple[str, ...] | None
+    face: Face = Face.API
+
+
+class Dispatcher:
+    """The only handler that aiohttp knows."""
+
+    def __init__(self, services: Services, table: RouteTable, renderers: Mapping[Face, Renderer]) -> None:
+        self._services = services
+        self._table = table
+        self._renderers = renderers
+        self._guard = Guard(
+            services.addresses, services.apps.exists, services.grants.holds, services.allowed_origins
+        )
+        self._authenticator = Authenticator(services)
+        self._places: dict[tuple[str, str], Place] = {}
+        self._generation = services.apps.generation
+
+    # ── the request ────────────────────────────────────────────────────────────────────────────────────────
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        """Answers a request. Never raises but for a lost connection."""
+        face = Face.API
+        cors: str | None = None
+        try:
+            place = self._place(request)
+            face = place.face
+            preflight = self._guard.preflight(request, place.site)
+            if preflight is not None:
+                return preflight
+            cors = self._guard.cors_origin(request, place.site)
+            if cors is not None:
+                request[CORS] = cors
+            if place.file is not None:
+                response = await self._serve_file(request, place.site, place.file)
+            else:
+                route = await self._admit(request, place)
+                response = await route.handler(request)
+        except LocalsrvError as error:
+            response = self._refuse(request, error, face)
+        except web.RequestPayloadError as error:
+            response = self._refuse(request, BadRequest("The body is broken.", details=str(error)), face)
+        except web.HTTPException as error:
+            response = (
+                error if error.status < 400 else self._refuse(request, errors.from_aiohttp(error), face)
+            )
+        except ConnectionError:
+            raise
+        except Exception:
+            log.exception("%s %s failed", request.method, request.path)
+            response = self._refuse(request, LocalsrvError("Something went wrong in the server.",
+                                    hint="Its log says what."), face)  # fmt: skip
+        if not response.prepared:
+            decorate(response, cors)
+        return response
+
+    async def expect(self, request: web.Request) -> web.StreamResponse | None:
+        """For `Expect: 100-continue`: the body is invited only after the guard and the scope check passed."""
+        try:
+            place = self._place(request)
+            self._guard.cors_origin(request, place.site)
+            if place.file is None:
+                await self._admit(request, place)
+        except LocalsrvError as error:
+            response = self._refuse(request, error, Face.API)
+            response.force_close()
+            return response
+        if request.headers[hdrs.EXPECT].lower() == "100-continue":
+            await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            request.writer.output_size = 0
+        return None
+
+    async def _admit(self, request: web.Request, place: Place) -> Route:
+        """Scope check and the request's `Call`; the app's database is open afterwards."""
+        plan = place.plans.get(request.method)
+        if plan is None:
+            raise errors.MethodNotAllowed(request.method, tuple(sorted(place.plans)))
+        route = plan.route
+        grant = None
+        if plan.scope is not None:
+            grant = self._authenticator.grant(request, route, place.site, plan.app, plan.scope)
+        app = None
+        if plan.app is not None and grant is not None:
+            app = self._services.apps.opened.get(plan.app)
+            if app is None:
+                app = await self._services.apps.open(plan.app)
+        if not route.streams_body:
+            length = request.content_length
+            if length is not None and length > self._services.max_body:
+                raise errors.from_aiohttp(web.HTTPRequestEntityTooLarge(self._services.max_body, length))
+        request[CALL] = Call(route, plan.params, place.site, app, grant)
+        return route
+
+    async def _serve_file(
+        self, request: web.Request, site: Site, segments: tuple[str, ...]
+    ) -> web.StreamResponse:
+        if request.method not in ("GET", "HEAD"):
+            raise errors.MethodNotAllowed(request.method, ("GET", "HEAD"))
+        if site.app is None:
+            return await serve_dashboard_file(request, segments)
+        return await serve_app_file(request, self._services.apps.hosted(site.app), segments)
+
+    def _refuse(self, request: web.Request, error: LocalsrvError, face: Face) -> web.Response:
+        if error.status >= 500:
+            log.warning("%s %s: %s (%s)", request.method, request.path, error.message, error.code)
+        return self._renderers[face](error)
+
+    # ── the place ──────────────────────────────────────────────────────────────────────────────────────────
+
+    def _place(self, request: web.Request) -> Place:
+        host = request.headers.get(hdrs.HOST)
+        path = request.raw_path.partition("?")[0]
+        if self._generation != self._services.apps.generation:
+            self._generation = self._services.apps.generation
+            self._places.clear()
+        known = self._places.get((host or "", path))
+        if known is not None:
+            return known
+        place = self._resolve(self._guard.site(host), path)
+        if len(path) <= REMEMBERED_LENGTH:
+            if len(self._places) >= REMEMBERED_PATHS:
+                self._places.clear()
+            self._places[host or "", path] = place
+        return place
+
+    def _resolve(self, site: Site, path: str) -> Place:
+        segments = decoded_segments(path)
+        if site.app is not None and segments[0] not in ("api", "apps"):
+            below = ["apps", site.app, *segments]
+        else:
+            below = segments
+        found = self._table.find(below)
+        if found:
+            plans = {m: _plan(route, params, site) for m, (route, params) in found.items()}
+            plans = {m: p for m, p in plans.items() if p is not None}
+            if plans:
+                face = next(iter(plans.values())).route.face
+                return Place(site, plans, None, face)
+        if segments[0] in ("api", "apps") or (site.app is not None and segments[0] in FACE_ROOTS):
+            raise NotFound("There is nothing at this address.", code="no-such-route", details=path[:200])
+        return Place(site, {}, tuple(segments))
+
+
+FACE_ROOTS = frozenset({"rest", "couch", "storage", "auth", "realtime", "functions", "integrations", "cache"})
+"""First segments on an app's host that belong to its faces, never to its UI."""
+
+_ON_APP_HOSTS = frozenset({"/api/v1/health", "/api/v1/exchange"})
+
+
+def _plan(route: Route, params: Mapping[str, str], site: Site) -> Plan | None:
+    """None when `route` is not served on this site: an app's host serves that app's own routes only."""
+    app = params.get("app")
+    if site.app is not None and app != site.app and route.path not in _ON_APP_HOSTS:
+        return None
+    scope = route.scope
+    if scope is not None and "{" in scope and scope not in (ANY, ADMIN):
+        for name, value in params.items():
+            scope = scope.replace(f"{{{name}}}", value)
+    return Plan(route, params, app, scope)
