@@ -101,8 +101,9 @@ class Item:
 class Filter:
     """`path operator value`. `value` numbers the literal in `Select.values`.
 
-    The literal is a text, or a tuple of texts for `in` and quantified operators. `language` is the text in
-    `fts(english)`. `is_simple_pattern` says that a `like` pattern has few wildcards (see `wildcards`).
+    The literal is a text, or a tuple of texts for `in` and quantified operators. `argument` is what changes
+    the operator itself: the word of `is`, the language in `fts(english)`. `is_simple_pattern` says that a
+    `like` pattern may be left to SQLite's own matcher.
     """
 
     path: Path
@@ -110,7 +111,7 @@ class Filter:
     value: int
     negated: bool = False
     quantifier: Quantifier | None = None
-    language: str | None = None
+    argument: str | None = None
     is_simple_pattern: bool = True
 
 

@@ -37,35 +37,33 @@ def parse_filter(scanner: Scanner, path: Path, values: list[Literal], *, in_logi
     negated, argument = match.group(1) is not None, match.group(3)
     scanner.pos = match.end()
     quantifier: Quantifier | None = None
-    language: str | None = None
-    if argument is not None:
-        if operator in _FULL_TEXT:
-            language = argument
-        elif argument in ("any", "all") and operator in _QUANTIFIABLE:
-            quantifier = Quantifier(argument)
-        else:
+    if argument is not None and operator not in _FULL_TEXT:
+        if argument not in ("any", "all") or operator not in _QUANTIFIABLE:
             raise scanner.error("an operator that takes `(any)` or `(all)`", match.start(3))
+        quantifier, argument = Quantifier(argument), None
     literal = _literal(scanner, operator, quantifier, in_logic)
     simple = True
     if operator in (Operator.LIKE, Operator.ILIKE):
-        literal = (
-            literal.replace("*", "%")
-            if isinstance(literal, str)
-            else tuple(v.replace("*", "%") for v in literal)
-        )
+        literal = _percent(literal)
         simple = is_simple_pattern(literal)
+    elif operator is Operator.IS and isinstance(literal, str):
+        argument = literal
     values.append(literal)
-    return Filter(path, operator, len(values) - 1, negated, quantifier, language, simple)
+    return Filter(path, operator, len(values) - 1, negated, quantifier, argument, simple)
 
 
 def is_simple_pattern(pattern: Literal) -> bool:
     """Whether a `like` pattern is safe for SQLite's backtracking matcher and means the same to it."""
-    return (
-        isinstance(pattern, str)
-        and pattern.isascii()
-        and pattern.count("%") <= SIMPLE_WILDCARDS
-        and len(pattern) < 1000
-    )
+    if not isinstance(pattern, str) or len(pattern) > 1000:
+        return False
+    return pattern.isascii() and pattern.count("%") <= SIMPLE_WILDCARDS
+
+
+def _percent(pattern: Literal) -> Literal:
+    """`*` stands for `%`, which is awkward in a URL."""
+    if isinstance(pattern, str):
+        return pattern.replace("*", "%")
+    return tuple(p.replace("*", "%") for p in pattern)
 
 
 def _operator(word: str) -> Operator | None:

@@ -105,7 +105,7 @@ class _Parser:
             self._parameter(name, value)
         items, embeds = parse_items(self.select)
         top = self.levels.get((), _Level())
-        used = {()}
+        used: set[tuple[str, ...]] = {()}
         nested = tuple(self._embed(e, (), used) for e in embeds)
         for path in self.levels:
             if path not in used:

@@ -60,7 +60,7 @@ class Scanner:
         """A text in double quotes, `\\` escaping the next character; the cursor stands on the quote."""
         start = self.pos
         self.pos += 1
-        out = []
+        out: list[str] = []
         text = self.text
         while self.pos < len(text):
             char = text[self.pos]
