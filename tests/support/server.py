@@ -160,18 +160,21 @@ class RunningServer:
 def start_server(
     home: Path,
     *arguments: str,
-    env: Mapping[str, str] | None = None,
+    env: Mapping[str, str | None] | None = None,
     command: Sequence[str] = (sys.executable, "-m", "localsrv"),
     port: int = 0,
 ) -> RunningServer:
     """Start `localsrv serve --port <port>` for `home` and return once it answers.
 
-    `env` is added to the environment. Raises AssertionError with its output if it ends or stays silent.
+    `env` is added to the environment; None for a name takes it away. Raises AssertionError with its output if it ends or stays silent.
     """
     home.mkdir(parents=True, exist_ok=True)
     log = home.parent / f"{home.name}-server.log"
     environment = {name: value for name, value in os.environ.items() if name not in _HIDDEN}
-    environment |= _QUIET | {"LOCALSRV_HOME": str(home)} | dict(env or {})
+    chosen: dict[str, str | None] = {**_QUIET, "LOCALSRV_HOME": str(home), **(env or {})}
+    environment |= {name: value for name, value in chosen.items() if value is not None}
+    for name in [name for name, value in chosen.items() if value is None]:
+        environment.pop(name, None)
     with log.open("ab") as output:
         process = subprocess.Popen(
             [*command, "serve", "--port", str(port), *arguments],
