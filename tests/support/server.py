@@ -166,7 +166,8 @@ def start_server(
 ) -> RunningServer:
     """Start `localsrv serve --port <port>` for `home` and return once it answers.
 
-    `env` is added to the environment; None for a name takes it away. Raises AssertionError with its output if it ends or stays silent.
+    `env` is added to the environment; None for a name takes it away. Raises AssertionError with what the
+    server printed if it ends or stays silent.
     """
     home.mkdir(parents=True, exist_ok=True)
     log = home.parent / f"{home.name}-server.log"
