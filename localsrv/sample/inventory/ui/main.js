@@ -1,0 +1,269 @@
+// Starts the page and holds it together: session, data, live feed, and what is drawn when.
+
+import { toast } from "/kit/dom.js";
+import { ago, counted, exact, number, price } from "/kit/format.js";
+import { follow } from "/kit/live.js";
+import { signIn, signOut } from "/kit/session.js";
+import * as address from "./address.js";
+import { COLLECTIONS, Data } from "./data.js";
+import { showGate } from "./gate.js";
+import { bindKeys } from "./keys.js";
+import { List } from "./list.js";
+import { Overview } from "./overview.js";
+import { ProductPanel } from "./panel.js";
+import { Pictures } from "./pictures.js";
+import { drawRail } from "./rail.js";
+import { listed, Shop, VIEWS } from "./shop.js";
+
+const SEARCH_WAIT_MS = 60;
+const CLOCK_MS = 10_000;
+const element = (id) => document.getElementById(id);
+
+class Page {
+  state = { ...address.read(), found: null };
+  shop = new Shop();
+  #data;
+  #pictures;
+  #list;
+  #side = null;
+  #shown = [];
+  #early = [];
+  #isLoaded = false;
+  #searches = 0;
+  #searchTimer = null;
+
+  constructor(token) {
+    this.#data = new Data(token);
+    this.#pictures = new Pictures(token);
+    this.#list = new List(this.shop, this.#pictures, {
+      select: (id) => this.select(id, { enter: true }),
+      sort: (sort, descending) => this.go({ sort, descending }),
+    });
+    follow("inventory", token, COLLECTIONS, {
+      ready: () => this.#load().catch((error) => this.#failed(error)),
+      change: (event) => this.#changed(event),
+      reset: () => location.reload(),
+      refused: () => refuse(),
+      state: (state) => this.#showLive(state),
+    });
+  }
+
+  /** Loads everything once the feed runs, so that no change falls between the two. */
+  async #load() {
+    const rows = await Promise.all(COLLECTIONS.map((name) => this.#data.all(name)));
+    COLLECTIONS.forEach((name, i) => this.shop.put(name, rows[i]));
+    await this.#pictures.sign(this.shop.categories.keys());
+    this.#isLoaded = true;
+    for (const event of this.#early) this.shop.apply(event);
+    this.#bind();
+    await this.#find();
+    element("app").dataset.ready = "true";
+  }
+
+  #failed(error) {
+    if (error.status === 401 || error.status === 403) refuse();
+    else toast(`The data could not be loaded: ${error.message}`, { label: "Try again", run: () => location.reload() });
+  }
+
+  #bind() {
+    const search = element("search");
+    search.value = this.state.text;
+    search.addEventListener("input", () => {
+      this.state.text = search.value;
+      clearTimeout(this.#searchTimer);
+      this.#searchTimer = setTimeout(() => this.#find(), SEARCH_WAIT_MS);
+    });
+    document.querySelector(".search").addEventListener("submit", (event) => {
+      event.preventDefault();
+      if (this.#shown.length) this.#list.focus(this.#shown[0].ProductID);
+    });
+    addEventListener("popstate", () => {
+      Object.assign(this.state, address.read());
+      search.value = this.state.text;
+      this.#find();
+    });
+    setInterval(() => this.#tick(), CLOCK_MS);
+    bindKeys(this);
+  }
+
+  // ── what is shown ────────────────────────────────────────────────────────
+
+  /** Changes the state and draws; `step` makes it an entry of the browser's history. */
+  go(changes, step = true) {
+    Object.assign(this.state, changes);
+    address.write(this.state, step);
+    this.draw();
+  }
+
+  /** Opens a product, or with null the overview. `enter` moves the focus into a panel that covers the list. */
+  select(id, { enter = false, step = true } = {}) {
+    if (id !== this.state.product) this.go({ product: id }, step);
+    if (enter && id !== null && this.isNarrow()) this.#side.focus();
+    if (id === null) this.#list.focus(this.lastProduct);
+    else this.lastProduct = id;
+  }
+
+  /** Whether the panel covers the list. */
+  isNarrow() {
+    return matchMedia("(max-width: 68rem)").matches;
+  }
+
+  /** The next (1) or previous (-1) product of the list takes the focus, and the panel if it lies beside. */
+  move(by) {
+    if (!this.#shown.length) return;
+    const from = this.#list.focused() ?? this.state.product;
+    const at = this.#shown.findIndex((p) => p.ProductID === from);
+    const next = this.#shown[Math.min(this.#shown.length - 1, Math.max(0, at + by))].ProductID;
+    if (!this.isNarrow()) this.select(next, { step: false });
+    this.#list.focus(next);
+  }
+
+  /** Opens the booking form of the chosen or focused product. */
+  book(kind) {
+    const id = this.#list.focused() ?? this.state.product;
+    if (id === null) return;
+    this.select(id);
+    this.#side.book(kind);
+  }
+
+  clearSearch() {
+    element("search").value = "";
+    this.state.text = "";
+    this.#find();
+  }
+
+  async #find() {
+    const text = this.state.text.trim();
+    const turn = ++this.#searches;
+    const found = /[\p{L}\p{N}]/u.test(text) ? await this.#data.search(text, this.shop).catch((e) => this.#failed(e)) : null;
+    if (turn !== this.#searches) return; // a later search is under way
+    this.state.found = found ?? null;
+    address.write(this.state, false);
+    this.draw();
+  }
+
+  draw() {
+    const { shop, state } = this;
+    if (state.product !== null && !shop.products.has(state.product)) state.product = null;
+    this.#shown = listed(shop, state);
+    drawRail(element("rail"), shop, state, this.#pictures, (choice) => this.go({ ...choice, sort: null, descending: false }));
+    this.#list.draw(this.#shown, state);
+    this.#drawHead();
+    this.#drawSide();
+    this.#tick();
+  }
+
+  #drawHead() {
+    const { shop, state } = this;
+    const category = shop.categories.get(state.category)?.CategoryName;
+    const view = VIEWS[state.view].title;
+    const searched = state.found !== null ? `“${state.text.trim()}”` : null;
+    const place = category ? (state.view === "all" ? category : `${category}: ${view.toLowerCase()}`) : view;
+    const isWithin = category || state.view !== "all";
+    element("list-title").textContent = searched ? (isWithin ? `${searched} in ${place}` : searched) : place;
+    const units = this.#shown.reduce((sum, p) => sum + shop.stock(p.ProductID), 0);
+    const worth = this.#shown.reduce((sum, p) => sum + Math.max(0, shop.stock(p.ProductID)) * p.UnitPrice, 0);
+    const low = this.#shown.filter((p) => shop.isLow(p)).length;
+    const parts = [counted(this.#shown.length, "product"), counted(units, "unit"), `worth ${price(worth)}`];
+    if (low && state.view !== "low") parts.push(`${number(low)} low`);
+    element("list-summary").textContent = parts.join(" · ");
+    const nothing = element("nothing");
+    nothing.hidden = this.#shown.length > 0;
+    nothing.textContent = searched
+      ? `Nothing starts with ${searched}. Escape clears the search.`
+      : state.view === "low"
+        ? "Everything here is above its reorder level."
+        : "There are no products here.";
+  }
+
+  #drawSide() {
+    const id = this.state.product;
+    const panel = element("panel");
+    panel.classList.toggle("open", id !== null);
+    if (this.#side && panel.dataset.shows === String(id)) {
+      this.#side.update();
+      return;
+    }
+    panel.dataset.shows = String(id);
+    panel.scrollTop = 0;
+    panel.setAttribute("aria-label", id === null ? "Overview" : "Product");
+    if (id === null) {
+      this.#side = new Overview(panel, this.shop, (chosen) => this.select(chosen, { enter: true }));
+      this.#side.load(this.#data).catch((error) => this.#failed(error));
+    } else {
+      const on = { book: (movement) => this.#book(movement), close: () => this.select(null) };
+      this.#side = new ProductPanel(panel, this.shop, this.#data, this.#pictures, id, on);
+      this.#side.load().catch((error) => this.#failed(error));
+    }
+  }
+
+  // ── changes ──────────────────────────────────────────────────────────────
+
+  async #book(movement) {
+    const row = await this.#data.book(movement);
+    this.#apply({ collection: "movements", id: row.id, deleted: false, row, at: row.at });
+    const product = this.shop.products.get(movement.ProductID).ProductName;
+    const amount = number(Math.abs(movement.quantity));
+    toast(`${product}: ${amount} ${movement.quantity < 0 ? "out" : "in"}`, {
+      label: "Undo",
+      run: () => this.#undo(row),
+    });
+  }
+
+  /** Movements are never deleted: undoing one books the opposite. */
+  async #undo(row) {
+    const opposite = { ProductID: row.ProductID, quantity: -row.quantity, reason: "correction", note: `undoes ${row.reason}` };
+    try {
+      const undone = await this.#data.book(opposite);
+      this.#apply({ collection: "movements", id: undone.id, deleted: false, row: undone, at: undone.at });
+      toast("Undone");
+    } catch (error) {
+      toast(`Not undone: ${error.message}`, { label: "Try again", run: () => this.#undo(row) });
+    }
+  }
+
+  #changed(event) {
+    if (this.#isLoaded) this.#apply(event);
+    else this.#early.push(event);
+  }
+
+  #apply(event) {
+    const isKnown = event.collection === "movements" && this.shop.movements.has(event.id) && !event.deleted;
+    const touched = this.shop.apply(event);
+    if (event.collection === "movements") {
+      if (event.deleted) this.#side?.removeMovement(event.id);
+      else this.#side?.addMovement(event.row);
+    }
+    this.draw();
+    if (!isKnown) touched.forEach((id) => this.#list.flash(id));
+  }
+
+  #showLive(state) {
+    const live = element("live");
+    live.dataset.state = state;
+    live.textContent = state === "live" ? "Live" : "Reconnecting";
+    live.title = state === "live" ? "Changes from everywhere appear at once" : "The server does not answer; trying again";
+  }
+
+  #tick() {
+    const changed = element("changed");
+    const at = this.shop.changedAt;
+    changed.textContent = at ? `Changed ${ago(at)}` : "";
+    changed.title = at ? `Last change: ${exact(at)}` : "";
+    this.#pictures.renew(this.shop.categories.keys()).then(
+      (isNew) => isNew && this.draw(),
+      () => this.#showLive("waiting"),
+    );
+  }
+}
+
+function refuse() {
+  signOut();
+  showGate("This browser is no longer let in");
+}
+
+const token = await signIn();
+if (token) {
+  element("app").hidden = false;
+  new Page(token);
+} else showGate("Inventory is not open in this browser yet");
