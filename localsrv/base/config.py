@@ -78,7 +78,7 @@ def _listeners(value: Any) -> tuple[str, ...]:
     return addresses
 
 
-_HOST_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?\Z")
+_HOST_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?\Z")
 
 
 def _host_names(value: Any) -> tuple[str, ...]:
@@ -165,12 +165,19 @@ def load(
     Raises ConfigError for an unknown key, a value that does not fit or text that is not TOML. `details` says
     where: `<file>, line <n>`, `environment variable <NAME>` or `option --<name>`.
     """
+    return load_with_sources(file, environ, flags)[0]
+
+
+def load_with_sources(
+    file: Path, environ: Mapping[str, str] | None = None, flags: Mapping[str, Any] | None = None
+) -> tuple[Settings, frozenset[str]]:
+    """As `load`, with the names of the settings that someone set, be it to the default's value."""
     values = _from_file(file)
     values.update(_from_environment(os.environ if environ is None else environ))
     for name, value in (flags or {}).items():
         if value is not None:
             values[name] = _checked(name, value, f"option --{name.replace('_', '-')}")
-    return Settings(**values)
+    return Settings(**values), frozenset(values)
 
 
 def _from_file(file: Path) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import sys
 from pathlib import Path
 
 from localsrv.base.errors import StorageError
@@ -62,7 +63,7 @@ def make_owner_folder(folder: Path) -> None:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=OWNER_FOLDER)
-        if os.name != "nt":
+        if sys.platform != "win32":
             state = folder.stat()
             if state.st_uid != os.geteuid():
                 raise StorageError(
