@@ -53,7 +53,7 @@ run: $(VENV)/.run
 	@exec $(BIN)/python -m localsrv serve $(SERVE_ARGS)
 
 test: $(VENV)/.dev tests/node/node_modules/.stamp
-	@sh tests/system-packages.sh chromium dbus gnome-keyring procps sqlite3
+	@sh tests/system-packages.sh chromium dbus gnome-keyring libglib2.0-bin procps sqlite3
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 check: $(VENV)/.dev

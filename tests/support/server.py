@@ -163,11 +163,12 @@ def start_server(
     env: Mapping[str, str | None] | None = None,
     command: Sequence[str] = (sys.executable, "-m", "localsrv"),
     port: int = 0,
+    line: Sequence[str] | None = None,
 ) -> RunningServer:
     """Start `localsrv serve --port <port>` for `home` and return once it answers.
 
-    `env` is added to the environment; None for a name takes it away. Raises AssertionError with what the
-    server printed if it ends or stays silent.
+    `env` is added to the environment; None for a name takes it away. `line` is the whole command line
+    instead. Raises AssertionError with what the server printed if it ends or stays silent.
     """
     home.mkdir(parents=True, exist_ok=True)
     log = home.parent / f"{home.name}-server.log"
@@ -178,7 +179,7 @@ def start_server(
         environment.pop(name, None)
     with log.open("ab") as output:
         process = subprocess.Popen(
-            [*command, "serve", "--port", str(port), *arguments],
+            line or [*command, "serve", "--port", str(port), *arguments],
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=output,
