@@ -38,17 +38,26 @@ PROGRESS_STEPS = 50_000
 class Transaction:
     """What an operation works with: the connection, and what shall happen once it is durable."""
 
-    __slots__ = ("_effects", "connection", "execute", "executemany")
+    __slots__ = ("_effects", "connection", "execute", "executemany", "time_is_noted")
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
         self.execute = connection.execute
         self.executemany = connection.executemany
+        self.time_is_noted = False
         self._effects: list[Callable[[], None]] = []
 
     def after_commit(self, effect: Callable[[], None]) -> None:
         """Runs `effect` on the writer thread after COMMIT returned, in order; never after a rollback."""
         self._effects.append(effect)
+
+    def mark(self) -> int:
+        """A point to `reset` to when a savepoint of the operation's own is rolled back."""
+        return len(self._effects)
+
+    def reset(self, mark: int) -> None:
+        """Forgets the effects noted since `mark`."""
+        del self._effects[mark:]
 
 
 class RollbackAfter(Exception):  # noqa: N818 - a signal, not an error
@@ -60,11 +69,12 @@ class RollbackAfter(Exception):  # noqa: N818 - a signal, not an error
 
 
 class _Operation(Generic[T]):
-    __slots__ = ("effects", "error", "function", "future", "result")
+    __slots__ = ("alone", "effects", "error", "function", "future", "result")
 
-    def __init__(self, function: Callable[[Transaction], T], future: asyncio.Future[T]) -> None:
+    def __init__(self, function: Callable[[Transaction], T], future: asyncio.Future[T], alone: bool) -> None:
         self.function = function
         self.future = future
+        self.alone = alone
         self.result: T | None = None
         self.error: BaseException | None = None
         self.effects: list[Callable[[], None]] = []
@@ -73,9 +83,14 @@ class _Operation(Generic[T]):
 class Writer:
     """The one thread that writes a file."""
 
-    def __init__(self, path: Path, setup: Callable[[Connection], None]) -> None:
+    def __init__(
+        self, path: Path, setup: Callable[[Connection], None], on_commit: Callable[[], None] = lambda: None
+    ) -> None:
+        """`setup` prepares the connection; `on_commit` runs on the writer thread after each COMMIT."""
         self._path = path
         self._setup = setup
+        self._on_commit = on_commit
+        self._held: _Operation[Any] | None = None
         self._loop = asyncio.get_running_loop()
         self._queue: queue.SimpleQueue[_Operation[Any] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name=f"writer {path.parent.name}", daemon=True)
@@ -88,8 +103,12 @@ class Writer:
         self._thread.start()
         await self._ready
 
-    def submit(self, function: Callable[[Transaction], T]) -> asyncio.Future[T]:
-        """Queues an operation; the future is done when its transaction is durable or it failed."""
+    def submit(self, function: Callable[[Transaction], T], *, alone: bool = False) -> asyncio.Future[T]:
+        """Queues an operation; the future is done when its transaction is durable or it failed.
+
+        `alone` gives it a transaction of its own: for changes of the schema, after which the
+        operations behind it must see the new one.
+        """
         future: asyncio.Future[T] = self._loop.create_future()
         if self._closed:
             future.set_exception(Unavailable("The store is closing.", code="closing"))
@@ -99,7 +118,7 @@ class Writer:
             )
         else:
             self._waiting += 1
-            self._queue.put(_Operation(function, future))
+            self._queue.put(_Operation(function, future, alone))
         return future
 
     async def close(self) -> None:
@@ -148,17 +167,21 @@ class Writer:
             self._ready.set_exception(error)
 
     def _take(self) -> tuple[list[_Operation[Any]], bool]:
-        first = self._queue.get()
+        """The next group, waiting for one; False behind it when it is the last."""
+        first, self._held = self._held or self._queue.get(), None
         if first is None:
             return [], False
         group = [first]
-        while len(group) < MAX_GROUP:
+        while len(group) < MAX_GROUP and not first.alone:
             try:
                 operation = self._queue.get_nowait()
             except queue.Empty:
                 break
             if operation is None:
                 return group, False
+            if operation.alone:
+                self._held = operation
+                break
             group.append(operation)
         return group, True
 
@@ -169,6 +192,7 @@ class Writer:
         for operation in group:
             for effect in operation.effects:
                 effect()
+        self._on_commit()
 
     def _attempt(self, connection: Connection, group: list[_Operation[Any]]) -> bool:
         """Runs a group in one transaction. False: nothing of it was kept, each has its error."""

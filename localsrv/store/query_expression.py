@@ -213,7 +213,7 @@ class Expressions:
             return Fragment("0")
         index = quoted(f"localsrv_fts_{self.table.name}")
         found = sql(
-            f"{self.prefix}_row {'NOT IN' if complement else 'IN'} "  # noqa: S608
+            f"{self.prefix}_row {'NOT IN' if complement else 'IN'} "
             f"(SELECT rowid FROM {index} WHERE {index} MATCH {{}})",
             constant(query),
         )

@@ -148,7 +148,7 @@ def _targets(shape: Shape, table: TableInfo, expressions: Expressions) -> Templa
     source, rank = _ranked(shape, table, expressions)
     columns = ", ".join(f"{expressions.prefix}{name}" for name in ("_row", "_id", "_rev", "_body"))
     statement = sql(
-        f"SELECT {columns} FROM {{}}{{}}{{}} LIMIT ? OFFSET ?",  # noqa: S608
+        f"SELECT {columns} FROM {{}}{{}}{{}} LIMIT ? OFFSET ?",
         source,
         _where(shape, expressions),
         _order(shape, expressions, rank),
@@ -169,7 +169,7 @@ def _only_where(shape: Shape, table: TableInfo, expressions: Expressions) -> Tem
 def _rows(shape: Shape, table: TableInfo, expressions: Expressions) -> Template:
     columns, finish = _projection(shape, table, expressions)
     statement = sql(
-        f"SELECT {{}} FROM json_each(?) AS _wanted CROSS JOIN {quoted(table.name)} "  # noqa: S608
+        f"SELECT {{}} FROM json_each(?) AS _wanted CROSS JOIN {quoted(table.name)} "
         f"ON {expressions.prefix}_id = _wanted.value ORDER BY _wanted.key",
         columns,
     )
@@ -295,7 +295,7 @@ def _ranked(shape: Shape, table: TableInfo, e: Expressions) -> tuple[Fragment, F
     index = quoted(f"localsrv_fts_{table.name}")
     weights = ", ".join(repr(float(w)) for w in table.full_text.values())
     scores = sql(
-        f"(SELECT rowid AS _row, bm25({index}, {weights}) AS score FROM {index} WHERE {index} MATCH {{}})",  # noqa: S608
+        f"(SELECT rowid AS _row, bm25({index}, {weights}) AS score FROM {index} WHERE {index} MATCH {{}})",
         constant(query),
     )
     return sql("{} JOIN {} AS _match USING (_row)", source, scores), Fragment("_match.score")

@@ -82,7 +82,7 @@ class System:
         """Every grant with the SHA-256 of its token, oldest first."""
 
         def work(c: Connection) -> list[tuple[bytes, Grant]]:
-            rows = c.execute(f"SELECT token_sha256, {_GRANT_COLUMNS} FROM grants ORDER BY created_at, id")  # noqa: S608
+            rows = c.execute(f"SELECT token_sha256, {_GRANT_COLUMNS} FROM grants ORDER BY created_at, id")
             return [(row[0], _grant(row[1:])) for row in rows]
 
         return await self._run(work)
@@ -101,7 +101,7 @@ class System:
         )
         await self._run(
             lambda c: c.execute(
-                f"INSERT INTO grants (token_sha256, {_GRANT_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?)",  # noqa: S608
+                f"INSERT INTO grants (token_sha256, {_GRANT_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?)",
                 row,
             )
         )

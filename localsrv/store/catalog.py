@@ -1,0 +1,180 @@
+"""What the running store knows of each collection: its definition, its SQL, its counts.
+
+A `CollectionState` is made from the file when it opens and replaced as a whole when a definition changes;
+only the writer thread changes its counters and known fields, after COMMIT.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+import orjson
+
+from localsrv.model.schema import Collection, FieldType, parse_collection
+from localsrv.store.driver import Connection, quoted
+from localsrv.store.query_table import TableInfo
+from localsrv.store.shape import Shape
+
+COLUMN_TYPE: Mapping[FieldType, str] = {
+    FieldType.TEXT: "TEXT",
+    FieldType.INTEGER: "INTEGER",
+    FieldType.NUMBER: "REAL",
+    FieldType.DECIMAL: "NUMERIC",
+    FieldType.BOOLEAN: "BOOLEAN",
+    FieldType.DATE: "TEXT",
+    FieldType.TIME: "TEXT",
+    FieldType.TIMESTAMP: "TEXT",
+    FieldType.TIMESTAMPTZ: "TEXT",
+    FieldType.UUID: "TEXT",
+    FieldType.JSON: "TEXT",
+}
+
+_SCALARS = frozenset({str, int, float, bool, type(None)})
+
+
+class CollectionState:
+    """One collection of one open file."""
+
+    def __init__(self, number: int, definition: Collection, seen_fields: frozenset[str]) -> None:
+        self.number = number
+        self.definition = definition
+        self.name = definition.name
+        self.table = quoted(definition.name)
+        self.identity: tuple[str, ...] = definition.key or ("id",)
+        self.columns = definition.field_names
+        self.declared = frozenset(self.columns)
+        self.known_fields = self.declared | seen_fields
+        self.documents = 0
+        self.tombstones = 0
+        self.has_attachments = False
+        self._instants = tuple(i for i, f in enumerate(definition.fields) if f.type is FieldType.TIMESTAMPTZ)
+        names = "".join(f", {quoted(c)}" for c in self.columns)
+        marks = ", ?" * len(self.columns)
+        sets = "".join(f", {quoted(c)} = ?" for c in self.columns)
+        self.insert_sql = (
+            f"INSERT INTO {self.table} (_id, _rev, _seq, _body{names}) VALUES (?, ?, ?, ?{marks})"
+        )
+        self.update_sql = f"UPDATE {self.table} SET _rev = ?, _seq = ?, _body = ?{sets} WHERE _row = ?"
+        self.get_sql = f"SELECT _body, _rev FROM {self.table} WHERE _id = ?"
+        self._info: TableInfo | None = None
+
+    @property
+    def info(self) -> TableInfo:
+        """What the query compiler needs to know of the table."""
+        if self._info is None or self._info.known_fields is not self.known_fields:
+            self._info = self.info_with(self.known_fields)
+        return self._info
+
+    def info_with(self, known_fields: frozenset[str]) -> TableInfo:
+        """As `info`, with other known fields."""
+        full_text = self.definition.full_text
+        return TableInfo(
+            name=self.name,
+            identity=self.identity,
+            fields={f.name: f.type for f in self.definition.fields},
+            known_fields=known_fields,
+            full_text=dict(full_text.weights) if full_text else {},
+        )
+
+    @cached_property
+    def shape(self) -> Shape:
+        """What one document of the collection must look like by itself."""
+        return Shape(self.definition, lambda: self.known_fields)
+
+    def column_values(self, document: Mapping[str, Any]) -> list[Any]:
+        """The declared fields' column values, in column order; see docs/data-model.md."""
+        values = [document.get(name) for name in self.columns]
+        if not _SCALARS.issuperset(map(type, values)):
+            values = [v if type(v) in _SCALARS else orjson.dumps(v).decode() for v in values]
+        for i in self._instants:
+            value = values[i]
+            if isinstance(value, str):
+                values[i] = as_instant(value)
+        return values
+
+    def safe_column_values(self, document: Mapping[str, Any]) -> list[Any]:
+        """As `column_values`, for bodies nobody checked: integers SQLite cannot hold become text."""
+        return [
+            str(v) if isinstance(v, int) and not -(2**63) <= v < 2**63 else v
+            for v in self.column_values(document)
+        ]
+
+
+def as_instant(text: str) -> str:
+    """A timestamp with an offset as UTC text that sorts by time; anything else unchanged.
+
+    `2026-01-02T10:00:00+02:00` → `2026-01-02T08:00:00Z`; without an offset UTC is meant, as in PostgREST.
+    """
+    try:
+        moment = datetime.datetime.fromisoformat(text)
+        if moment.tzinfo is not None:
+            moment = moment.astimezone(datetime.UTC)
+    except (ValueError, OverflowError):
+        return text
+    return moment.replace(tzinfo=None).isoformat() + "Z"
+
+
+def load(connection: Connection) -> dict[str, CollectionState]:
+    """All collections of a file, with their counts."""
+    states: dict[str, CollectionState] = {}
+    rows = connection.execute(
+        "SELECT number, name, definition FROM localsrv_collections ORDER BY number"
+    ).fetchall()
+    for number, name, definition in rows:
+        states[name] = load_one(
+            connection, number, parse_collection(name, json.loads(definition), couch_name=True)
+        )
+    return states
+
+
+def load_one(connection: Connection, number: int, definition: Collection) -> CollectionState:
+    seen = connection.execute("SELECT name FROM localsrv_fields WHERE collection = ?", (number,)).fetchall()
+    state = CollectionState(number, definition, frozenset(name for (name,) in seen))
+    state.documents = _one(connection, f"SELECT count(*) FROM {state.table}")
+    state.tombstones = _one(
+        connection, "SELECT count(*) FROM localsrv_tombstones WHERE collection = ?", number
+    )
+    state.has_attachments = bool(
+        _one(connection, "SELECT EXISTS (SELECT 1 FROM localsrv_attachments WHERE collection = ?)", number)
+    )
+    return state
+
+
+def last_seq(connection: Connection, states: Mapping[str, CollectionState]) -> int:
+    """The highest sequence number ever given in this file."""
+    highest = _one(
+        connection,
+        "SELECT max((SELECT coalesce(max(seq), 0) FROM localsrv_times),"
+        " (SELECT CAST(value AS INTEGER) FROM localsrv_meta WHERE key = 'seq_floor'))",
+    )
+    for state in states.values():
+        highest = max(highest, _one(connection, f"SELECT coalesce(max(_seq), 0) FROM {state.table}"))
+        newest = "SELECT coalesce(max(seq), 0) FROM localsrv_tombstones WHERE collection = ?"
+        highest = max(highest, _one(connection, newest, state.number))
+    return highest
+
+
+def _one(connection: Connection, sql: str, *parameters: object) -> int:
+    return int(connection.execute(sql, parameters).fetchone()[0])
+
+
+def body_text(document: Mapping[str, Any]) -> str:
+    """A document as it is stored: compact JSON in the order the client wrote it."""
+    return orjson.dumps(document).decode()
+
+
+def canonical(document: Mapping[str, Any]) -> bytes:
+    """A document as it is hashed: compact JSON with sorted keys."""
+    return orjson.dumps(document, option=orjson.OPT_SORT_KEYS)
+
+
+def identity_of(key: Sequence[str], document: Mapping[str, Any]) -> str:
+    """The `_id` that a document's key fields give: decimal or text of one, JSON array of several."""
+    if len(key) == 1:
+        value = document[key[0]]
+        return value if isinstance(value, str) else orjson.dumps(value).decode()
+    return orjson.dumps([document[k] for k in key]).decode()

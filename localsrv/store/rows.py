@@ -1,0 +1,364 @@
+"""Writes of the data face: rows in, revisions out.
+
+A row is a document seen through its collection's definition: its key fields (or `id`) are its identity.
+Every function here is part of one operation, so a request with many rows happens whole or not at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from localsrv.base.errors import BadRequest, InvalidValue, PreconditionFailed
+from localsrv.model.ids import uuid7
+from localsrv.model.query import Select
+from localsrv.model.schema import OnDelete, Relation
+from localsrv.store import rules
+from localsrv.store.catalog import CollectionState, canonical, identity_of
+from localsrv.store.documents import Current, Documents, check_id, exists_already
+from localsrv.store.driver import quoted
+from localsrv.store.engine import RollbackAfter, Transaction
+from localsrv.store.query_sql import compile_rows, compile_targets
+from localsrv.store.query_table import TableInfo
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class InsertOptions:
+    """`resolution` is `error`, `merge` or `ignore`; `on_conflict` the unique fields that decide, None the key."""
+
+    resolution: str = "error"
+    on_conflict: tuple[str, ...] | None = None
+    returning: Select | None = None
+    rollback: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateOptions:
+    """`if_match` is the one revision that may be changed; `max_affected` fails the whole when passed."""
+
+    if_match: str | None = None
+    returning: Select | None = None
+    max_affected: int | None = None
+    rollback: bool = False
+
+
+@dataclass(slots=True)
+class WriteResult:
+    """`rows` are JSON texts, when asked for; `ids` of all rows written or found unchanged, in order."""
+
+    rows: list[str] = field(default_factory=list)
+    ids: list[str] = field(default_factory=list)
+    affected: int = 0
+    created: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedRow:
+    """A row ready to be written. `fresh`: its id was made here."""
+
+    id: str
+    document: Row
+    rev: str | None
+    fresh: bool
+
+
+def prepare(state: CollectionState, row: Row) -> PreparedRow:
+    """Fits a row to its collection and finds its identity.
+
+    Raises InvalidValue, SchemaViolation: see `rules.Shape.checked`, and for ids `check_id`.
+    """
+    locked = row.pop("_rev", None) if "_rev" in row else None
+    if locked is not None and not isinstance(locked, str):
+        raise InvalidValue("`_rev` must be a text.")
+    key = state.definition.key
+    shape = state.shape
+    if key:
+        document = shape.checked(shape.with_defaults(row))
+        return PreparedRow(check_id(identity_of(key, document)), document, locked, False)
+    given = row.pop("id", None)
+    document = shape.checked(shape.with_defaults(row))
+    if given is None:
+        return PreparedRow(uuid7(), document, locked, True)
+    return PreparedRow(check_id(given), document, locked, False)
+
+
+class Rows:
+    """The data face's writes on one file. All methods run inside an operation."""
+
+    def __init__(self, documents: Documents, states: Callable[[], Mapping[str, CollectionState]]) -> None:
+        self._documents = documents
+        self._states = states
+
+    # ---- insert and upsert
+
+    def insert(
+        self, tx: Transaction, state: CollectionState, prepared: Sequence[PreparedRow], options: InsertOptions
+    ) -> WriteResult:
+        """Inserts rows, or merges them into or leaves alone those that exist.
+
+        Raises:
+            Conflict: a row exists and `resolution` is `error`.
+            UniqueViolation, RelationViolation, PreconditionFailed: a rule or lock says no. Nothing is written.
+        """
+        result = WriteResult(ids=[p.id for p in prepared])
+        changed: list[PreparedRow] = []
+        find = self._finder(state, options)
+        if (
+            options.resolution == "error"
+            and len(prepared) > 1
+            and not self._may_meet_others(tx, state, prepared)
+        ):
+            self._documents.create_many(tx, state, [(p.id, p.document) for p in prepared])
+            changed, result.created, result.affected = list(prepared), len(prepared), len(prepared)
+        else:
+            for i, one in enumerate(prepared):
+                self._insert_one(tx, state, one, options, find, result, i, changed)
+        register_fields(tx, state, (p.document for p in changed))
+        rules.check_unique(tx.connection, state, (p.id for p in changed))
+        rules.check_references(tx.connection, self._states(), state, (p.document for p in changed))
+        if options.returning is not None:
+            result.rows = self._returned(tx, state, options.returning, result.ids)
+        if options.rollback:
+            raise RollbackAfter(result)
+        return result
+
+    def _may_meet_others(
+        self, tx: Transaction, state: CollectionState, prepared: Sequence[PreparedRow]
+    ) -> bool:
+        """Whether rows must be looked at one by one: they carry locks, or ids that were deleted."""
+        given = [p.id for p in prepared if not p.fresh]
+        if not given:
+            return False
+        return any(p.rev is not None for p in prepared) or self._documents.has_graves(
+            tx.connection, state, given
+        )
+
+    def _insert_one(
+        self,
+        tx: Transaction,
+        state: CollectionState,
+        one: PreparedRow,
+        options: InsertOptions,
+        find: Callable[[Transaction, PreparedRow], Current | None],
+        result: WriteResult,
+        index: int,
+        changed: list[PreparedRow],
+    ) -> None:
+        current = None if one.fresh and options.on_conflict is None else find(tx, one)
+        if current is None:
+            if one.rev is not None:
+                raise PreconditionFailed(f"`{one.id}` does not exist, so it has no revision {one.rev}.")
+            self._documents.create(tx, state, one.id, one.document, fresh=one.fresh)
+            result.created += 1
+        elif options.resolution == "error":
+            raise exists_already(state, one.id)
+        else:
+            result.ids[index] = current.id
+            if options.resolution == "ignore":
+                result.ids[index] = ""  # PostgREST returns no row for one that was ignored
+                return
+            merged = orjson.loads(current.body) | one.document
+            self._require(current, one.rev)
+            if not self._change(tx, state, current, merged):
+                result.affected += 1
+                return
+            one = PreparedRow(current.id, merged, None, False)
+        result.affected += 1
+        changed.append(one)
+
+    def _finder(
+        self, state: CollectionState, options: InsertOptions
+    ) -> Callable[[Transaction, PreparedRow], Current | None]:
+        """How to find the row that an inserted one meets."""
+        fields = options.on_conflict
+        if fields is None or set(fields) == set(state.identity):
+            return lambda tx, one: self._documents.current(tx.connection, state, one.id)
+        if not any(set(group) == set(fields) for group in state.definition.unique):
+            raise BadRequest(
+                "there is no unique or exclusion constraint matching the ON CONFLICT specification",
+                code="no-such-unique",
+                hint=f"Declare unique = [[{', '.join(fields)}]] in `{state.name}`, or leave on_conflict out.",
+            )
+        where = " AND ".join(f"{quoted(f)} = ?" for f in fields)
+        sql = f"SELECT _row, _id, _rev, _body FROM {state.table} WHERE {where} LIMIT 1"
+
+        def find(tx: Transaction, one: PreparedRow) -> Current | None:
+            values = dict(zip(state.columns, state.column_values(one.document), strict=True))
+            found = tx.execute(sql, [values[f] for f in fields]).fetchone()
+            return Current(*found) if found else self._documents.current(tx.connection, state, one.id)
+
+        return find
+
+    # ---- update and delete
+
+    def update(
+        self, tx: Transaction, state: CollectionState, where: Select, changes: Row, options: UpdateOptions
+    ) -> WriteResult:
+        """Merges `changes` into every row that matches. Rows that already say so make no revision."""
+        lock = changes.pop("_rev", None)
+        if not state.definition.key and "id" in changes:
+            raise InvalidValue("`id` identifies the row and cannot be changed.", code="key-immutable")
+        changes = state.shape.checked(changes, partial=True)
+        result = WriteResult()
+        written: list[tuple[str, Row]] = []
+        for current in self._matching(tx, state, where, options):
+            self._require(current, lock)
+            self._require(current, options.if_match)
+            old = orjson.loads(current.body)
+            document = old | changes
+            state.shape.check_schema(document)
+            if state.definition.key and identity_of(state.definition.key, document) != current.id:
+                raise InvalidValue(
+                    f"The key of `{state.name}` identifies the row and cannot be changed.",
+                    code="key-immutable",
+                    hint="Insert a row under the new key and delete this one.",
+                )
+            if self._change(tx, state, current, document):
+                self._check_still_referred(tx, state, current, old, document)
+                written.append((current.id, document))
+            result.ids.append(current.id)
+        register_fields(tx, state, (d for _, d in written))
+        rules.check_unique(tx.connection, state, (i for i, _ in written))
+        rules.check_references(tx.connection, self._states(), state, (d for _, d in written))
+        result.affected = len(result.ids)
+        if options.returning is not None:
+            result.rows = self._returned(tx, state, options.returning, result.ids)
+        if options.rollback:
+            raise RollbackAfter(result)
+        return result
+
+    def delete(
+        self, tx: Transaction, state: CollectionState, where: Select, options: UpdateOptions
+    ) -> WriteResult:
+        """Deletes every row that matches, and what its relations' `on_delete` says."""
+        found = self._matching(tx, state, where, options)
+        for current in found:
+            self._require(current, options.if_match)
+        result = WriteResult(ids=[c.id for c in found], affected=len(found))
+        if options.returning is not None:
+            result.rows = self._returned(tx, state, options.returning, result.ids)
+        self._delete_all(tx, state, found)
+        if options.rollback:
+            raise RollbackAfter(result)
+        return result
+
+    def _delete_all(self, tx: Transaction, state: CollectionState, found: Sequence[Current]) -> None:
+        followers = rules.referring(self._states(), state.name)
+        for current in found:
+            self._documents.delete(tx, state, current)
+        for current in found:
+            for source, relation in followers:
+                values = self._target_values(state, relation, current)
+                rules.check_not_referred(tx.connection, source, relation, values)
+                if relation.on_delete is not OnDelete.RESTRICT and None not in values:
+                    self._follow(tx, source, relation, values)
+
+    def _follow(
+        self, tx: Transaction, source: CollectionState, relation: Relation, values: Sequence[Any]
+    ) -> None:
+        """Deletes, or cuts loose, the documents that referred to a deleted one."""
+        columns = ["_id" if f == "id" and not source.definition.key else f for f in relation.fields]
+        where = " AND ".join(f"{quoted(c)} = ?" for c in columns)
+        rows = tx.execute(
+            f"SELECT _row, _id, _rev, _body FROM {source.table} WHERE {where}",
+            tuple(values),
+        ).fetchall()
+        found = [Current(*row) for row in rows]
+        if relation.on_delete is OnDelete.CASCADE:
+            self._delete_all(tx, source, found)
+            return
+        for current in found:
+            cut = source.shape.checked(dict.fromkeys(relation.fields), partial=True)
+            self._change(tx, source, current, orjson.loads(current.body) | cut)
+
+    @staticmethod
+    def _target_values(state: CollectionState, relation: Relation, current: Current) -> list[Any]:
+        document = orjson.loads(current.body)
+        whole = not state.definition.key
+        return [
+            current.id if whole and f == "id" else rules.bindable(document.get(f)) for f in relation.to_fields
+        ]
+
+    def _check_still_referred(
+        self, tx: Transaction, state: CollectionState, current: Current, old: Row, new: Row
+    ) -> None:
+        """A unique field that others refer to may not change under them."""
+        for source, relation in rules.referring(self._states(), state.name):
+            before = [current.id if f == "id" else rules.bindable(old.get(f)) for f in relation.to_fields]
+            after = [current.id if f == "id" else rules.bindable(new.get(f)) for f in relation.to_fields]
+            if before != after:
+                rules.check_not_referred(tx.connection, source, relation, before, always=True)
+
+    # ---- shared steps
+
+    def _matching(
+        self, tx: Transaction, state: CollectionState, where: Select, options: UpdateOptions
+    ) -> list[Current]:
+        statement = compile_targets(where, state.info)
+        found = [Current(*row) for row in tx.execute(statement.sql, statement.params).fetchall()]
+        if options.max_affected is not None and len(found) > options.max_affected:
+            raise BadRequest(
+                "Query result exceeds max-affected preference constraint",
+                code="max-affected",
+                details=f"The query affects {len(found)} rows",
+            )
+        return found
+
+    @staticmethod
+    def _require(current: Current, revision: Any) -> None:
+        if revision is not None and revision != current.rev:
+            raise PreconditionFailed(
+                f"`{current.id[:200]}` is at revision {current.rev}, not {str(revision)[:80]}.",
+                hint="Read it again and repeat the change.",
+            )
+
+    def _change(self, tx: Transaction, state: CollectionState, current: Current, document: Row) -> bool:
+        """Extends the winner unless it says the same already. JSON texts are compared: 1 is not 1.0."""
+        if canonical(orjson.loads(current.body)) == canonical(document):
+            return False
+        attachments = (
+            self._documents.attachments(tx.connection, state, current.id, current.rev)
+            if state.has_attachments
+            else ()
+        )
+        self._documents.extend(tx, state, current, document, attachments=attachments)
+        return True
+
+    def _register_fields(
+        self, tx: Transaction, state: CollectionState, documents: Iterable[Mapping[str, Any]]
+    ) -> None:
+        register_fields(tx, state, documents)
+
+    def _returned(
+        self, tx: Transaction, state: CollectionState, select: Select, ids: Sequence[str]
+    ) -> list[str]:
+        wanted = [i for i in ids if i]
+        statement = compile_rows(select, self._info(tx, state), wanted)
+        return [statement.finish(row) for row in tx.execute(statement.sql, statement.params)]
+
+    @staticmethod
+    def _info(tx: Transaction, state: CollectionState) -> TableInfo:
+        """The table as it is inside this operation: fields first seen here can be asked back at once."""
+        info = state.info
+        rows = tx.execute("SELECT name FROM localsrv_fields WHERE collection = ?", (state.number,))
+        seen = info.known_fields.union(name for (name,) in rows)
+        return info if len(seen) == len(info.known_fields) else state.info_with(seen)
+
+
+def register_fields(tx: Transaction, state: CollectionState, documents: Iterable[Mapping[str, Any]]) -> None:
+    """Remembers field names never seen before in a collection."""
+    new: set[str] = set()
+    for document in documents:
+        if not document.keys() <= state.known_fields:
+            new |= document.keys() - state.known_fields
+    if new:
+        tx.executemany(
+            "INSERT OR IGNORE INTO localsrv_fields VALUES (?, ?)",
+            [(state.number, name) for name in sorted(new)],
+        )
+        tx.after_commit(lambda: setattr(state, "known_fields", state.known_fields | new))

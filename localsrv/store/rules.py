@@ -1,0 +1,171 @@
+"""Local rules: what a collection demands of writes made here.
+
+They are checked in the writer, inside the operation, and are no SQLite constraints: a revision that a
+peer already accepted is stored whatever it says, and `violations` lists it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from localsrv.base.errors import InvalidValue, RelationViolation, SchemaViolation, UniqueViolation
+from localsrv.model.schema import OnDelete, Relation
+from localsrv.store.catalog import CollectionState
+from localsrv.store.driver import Connection, quoted
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """A stored document that breaks a rule. `kind` is `unique`, `relation`, `schema` or `required`."""
+
+    id: str
+    kind: str
+    message: str
+
+
+def check_unique(connection: Connection, state: CollectionState, ids: Iterable[str]) -> None:
+    """Raises UniqueViolation when a document of `ids` shares a unique value with another document."""
+    if not state.definition.unique:
+        return
+    statements = [(group, _unique_sql(state, group)) for group in state.definition.unique]
+    for document_id in ids:
+        for group, sql in statements:
+            found = connection.execute(sql, (document_id,)).fetchone()
+            if found:
+                names = ", ".join(group)
+                values = ", ".join(str(v)[:200] for v in found)
+                raise UniqueViolation(
+                    f"`{names}` must be unique in `{state.name}`.",
+                    details=f"Key ({names})=({values}) already exists.",
+                )
+
+
+def _unique_sql(state: CollectionState, group: Sequence[str]) -> str:
+    columns = [quoted(c) for c in group]
+    same = " AND ".join(f"other.{c} = mine.{c}" for c in columns)
+    return (
+        f"SELECT {', '.join(f'mine.{c}' for c in columns)} FROM {state.table} AS mine"
+        f" WHERE mine._id = ? AND EXISTS (SELECT 1 FROM {state.table} AS other WHERE {same} AND other._row <> mine._row)"
+    )
+
+
+def _columns(state: CollectionState, names: Sequence[str]) -> list[str]:
+    return [quoted("_id" if n == "id" and not state.definition.key else n) for n in names]
+
+
+def check_references(
+    connection: Connection,
+    states: Mapping[str, CollectionState],
+    state: CollectionState,
+    documents: Iterable[Mapping[str, Any]],
+) -> None:
+    """Raises RelationViolation when a document refers to one that does not exist. Null refers to nothing."""
+    relations = state.definition.relations
+    if not relations:
+        return
+    documents = list(documents)
+    for relation in relations:
+        target = states[relation.to]
+        where = " AND ".join(f"{c} = ?" for c in _columns(target, relation.to_fields))
+        sql = f"SELECT 1 FROM {target.table} WHERE {where} LIMIT 1"
+        for values in {tuple(bindable(d.get(f)) for f in relation.fields) for d in documents}:
+            if None not in values and not connection.execute(sql, values).fetchone():
+                raise _no_target(state, relation, values)
+
+
+def bindable(value: Any) -> Any:
+    """A JSON value as its column holds it."""
+    return orjson.dumps(value).decode() if isinstance(value, dict | list) else value
+
+
+def _no_target(state: CollectionState, relation: Relation, values: Sequence[Any]) -> RelationViolation:
+    names, shown = ", ".join(relation.fields), ", ".join(str(v)[:200] for v in values)
+    return RelationViolation(
+        f"A document in `{state.name}` refers to one in `{relation.to}` that does not exist ({relation.name}).",
+        details=f'Key ({names})=({shown}) is not present in table "{relation.to}".',
+    )
+
+
+def referring(states: Mapping[str, CollectionState], name: str) -> list[tuple[CollectionState, Relation]]:
+    """Who refers to collection `name`."""
+    return [(s, r) for s in states.values() for r in s.definition.relations if r.to == name]
+
+
+def check_not_referred(
+    connection: Connection,
+    source: CollectionState,
+    relation: Relation,
+    values: Sequence[Any],
+    *,
+    always: bool = False,
+) -> None:
+    """Raises RelationViolation when a document of `source` refers to the target with `values`.
+
+    Asks only relations that restrict deletion, unless `always`.
+    """
+    if None in values or (relation.on_delete is not OnDelete.RESTRICT and not always):
+        return
+    where = " AND ".join(f"{c} = ?" for c in _columns(source, relation.fields))
+    if connection.execute(f"SELECT 1 FROM {source.table} WHERE {where} LIMIT 1", tuple(values)).fetchone():
+        names, shown = ", ".join(relation.to_fields), ", ".join(str(v)[:200] for v in values)
+        raise RelationViolation(
+            f"A document in `{source.name}` still refers to this one in `{relation.to}` ({relation.name}).",
+            details=f'Key ({names})=({shown}) is still referenced from table "{source.name}".',
+        )
+
+
+def violations(
+    connection: Connection, states: Mapping[str, CollectionState], state: CollectionState, limit: int
+) -> Iterator[Violation]:
+    """Lists up to `limit` stored documents of a collection that break a rule."""
+    left = limit
+    for found in _all_violations(connection, states, state):
+        if left == 0:
+            return
+        left -= 1
+        yield found
+
+
+def _all_violations(
+    connection: Connection, states: Mapping[str, CollectionState], state: CollectionState
+) -> Iterator[Violation]:
+    for group in state.definition.unique:
+        names = ", ".join(group)
+        columns = [quoted(c) for c in group]
+        same = " AND ".join(f"other.{c} = mine.{c}" for c in columns)
+        for (document_id,) in connection.execute(
+            f"SELECT mine._id FROM {state.table} AS mine WHERE EXISTS"
+            f" (SELECT 1 FROM {state.table} AS other WHERE {same} AND other._row <> mine._row) ORDER BY mine._row"
+        ):
+            yield Violation(document_id, "unique", f"`{names}` is not unique.")
+    for relation in state.definition.relations:
+        target = states[relation.to]
+        pairs = list(zip(_columns(state, relation.fields), _columns(target, relation.to_fields), strict=True))
+        there = " AND ".join(f"theirs.{b} = mine.{a}" for a, b in pairs)
+        given = " AND ".join(f"mine.{a} IS NOT NULL" for a, _ in pairs)
+        for (document_id,) in connection.execute(
+            f"SELECT mine._id FROM {state.table} AS mine WHERE {given} AND NOT EXISTS"
+            f" (SELECT 1 FROM {target.table} AS theirs WHERE {there}) ORDER BY mine._row"
+        ):
+            yield Violation(
+                document_id, "relation", f"{relation.name}: there is no such document in `{relation.to}`."
+            )
+    definition = state.definition
+    if (
+        definition.json_schema is None
+        and not any(f.required for f in definition.fields)
+        and not definition.strict
+    ):
+        return
+    shape = state.shape
+    for document_id, body in connection.execute(f"SELECT _id, _body FROM {state.table} ORDER BY _row"):
+        try:
+            shape.checked(orjson.loads(body))
+        except (SchemaViolation, InvalidValue) as error:
+            yield Violation(
+                document_id, "required" if error.code == "required-field" else "schema", error.message
+            )

@@ -1,0 +1,102 @@
+"""What one document must look like by itself, for writes made here."""
+
+from __future__ import annotations
+
+import datetime
+import uuid
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from localsrv.base.errors import InvalidValue, SchemaViolation
+from localsrv.model.schema import Collection, Field
+from localsrv.model.values import EXACT, fitted
+from localsrv.store.json_schema import checker
+
+
+class Shape:
+    """What one document must look like by itself: types, required fields, strictness, JSON Schema."""
+
+    def __init__(self, definition: Collection, known_fields: Callable[[], frozenset[str]]) -> None:
+        """`known_fields` answers the declared fields and all ever seen, as of now."""
+        self._name = definition.name
+        self._strict = definition.strict
+        self._known_fields = known_fields
+        self._fields = [(f.name, EXACT.get(f.type, frozenset()), f) for f in definition.fields]
+        self._required = [f.name for f in definition.fields if f.required or f.name in definition.key]
+        self._defaults = [f for f in definition.fields if f.default is not None or f.default_call is not None]
+        self._check_schema = checker(definition.json_schema) if definition.json_schema is not None else None
+
+    def with_defaults(self, document: dict[str, Any]) -> dict[str, Any]:
+        """The document with declared defaults where fields are absent."""
+        for field in self._defaults:
+            if field.name not in document:
+                document = {**document, field.name: _default(field)}
+        return document
+
+    def checked(self, document: dict[str, Any], *, partial: bool = False) -> dict[str, Any]:
+        """The document with its declared fields fitted to their types.
+
+        `partial` says that it holds only the fields that change: others may be absent, and the JSON
+        Schema is left to `check_schema` on the whole.
+
+        Raises:
+            InvalidValue: a value does not fit, or a field name the store cannot take.
+            SchemaViolation: a required field is null or absent, an undeclared one in a strict
+                collection, or the JSON Schema says no.
+        """
+        for name, exact, field in self._fields:
+            if name in document and type(document[name]) not in exact:
+                value = fitted(field.type, name, document[name])
+                if value is not document[name]:
+                    document = {**document, name: value}
+        for name in self._required:
+            if document.get(name) is None and (name in document or not partial):
+                raise SchemaViolation(
+                    f"null value in field `{name}` of `{self._name}`: it is required.",
+                    code="required-field",
+                    details=f"Field `{name}`.",
+                )
+        if not document.keys() <= self._known_fields():
+            self._check_new_fields(document)
+        if not partial:
+            self.check_schema(document)
+        return document
+
+    def check_schema(self, document: Mapping[str, Any]) -> None:
+        """Raises SchemaViolation when the collection's JSON Schema refuses the document."""
+        if self._check_schema is not None:
+            self._check_schema(document)
+
+    def _check_new_fields(self, document: Mapping[str, Any]) -> None:
+        """Looks at field names never seen before; rare, so it may be thorough."""
+        known = self._known_fields()
+        folded = {name.casefold(): name for name in known}
+        for name in document:
+            if name in known:
+                continue
+            if self._strict:
+                raise SchemaViolation(
+                    f"`{self._name}` declares no field `{name[:80]}` and is strict.",
+                    code="undeclared-field",
+                )
+            if not name or name.startswith("_") or len(name) > 255 or "\0" in name:
+                raise InvalidValue(
+                    f"`{name[:80]}` cannot be a field name.",
+                    code="invalid-field",
+                    hint="A name is 1 to 255 characters, without NUL and not starting with `_`.",
+                )
+            other = folded.setdefault(name.casefold(), name)
+            if other != name:
+                raise InvalidValue(
+                    f"Field `{name[:80]}` differs from `{other[:80]}` only by case.",
+                    code="invalid-field",
+                    hint=f"Use `{other[:80]}`.",
+                )
+
+
+def _default(field: Field) -> Any:
+    if field.default_call == "now":
+        return datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    if field.default_call == "uuid":
+        return str(uuid.uuid4())
+    return field.default
