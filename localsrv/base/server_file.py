@@ -14,13 +14,18 @@ from localsrv.base.paths import Paths
 
 @dataclass(frozen=True, slots=True)
 class RunningServer:
-    """What `server.json` holds. `url` is the dashboard's; `token` may do everything."""
+    """What `server.json` holds. `url` is the dashboard's; `token` may do everything.
+
+    `hosts` are the addresses that listen: a client asks those and no others, since another program may have
+    the port on an address that the server was told to leave alone.
+    """
 
     url: str
     port: int
     pid: int
     version: str
     token: str
+    hosts: tuple[str, ...] = ("127.0.0.1", "::1")
 
     def __repr__(self) -> str:
         return f"RunningServer({self.url!r}, pid={self.pid})"  # never the token
@@ -59,6 +64,7 @@ def _read(file: Path) -> RunningServer | None:
             pid=int(content["pid"]),
             version=str(content["version"]),
             token=str(content["token"]),
+            hosts=tuple(str(host) for host in content["hosts"]),
         )
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -1,0 +1,216 @@
+"""Every call of the admin API as a method."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, BinaryIO, cast
+from urllib.parse import urlencode
+
+from localsrv.base.server_file import RunningServer
+from localsrv.client import shapes
+from localsrv.client.connection import Connection, path
+
+
+class Client:
+    """Methods raise ApiError when the server refuses, NotRunning when it is gone. One thread at a time."""
+
+    def __init__(self, server: RunningServer, *, timeout_s: float = 60.0) -> None:
+        self.server = server
+        self.connection = Connection(server, timeout_s=timeout_s)
+        self._timeout_s = timeout_s
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self.connection.close()
+
+    def _get(self, *segments: str) -> Any:
+        return self.connection.json("GET", path(*segments))
+
+    # ── the server ─────────────────────────────────────────────────────────────────────────────────────────
+
+    def health(self) -> dict[str, str]:
+        """`status` is `ok`, `version` the server's."""
+        return cast("dict[str, str]", self._get("health"))
+
+    def status(self) -> shapes.Status:
+        return cast(shapes.Status, self._get("status"))
+
+    def stop(self) -> None:
+        """Asks the server to leave. It does so after this returned: see `starting.wait_until_stopped`."""
+        self.connection.json("POST", path("stop"))
+
+    def openapi(self, app: str | None = None) -> dict[str, Any]:
+        """The OpenAPI document of the server, or of one app's collections."""
+        segments = ("openapi.json",) if app is None else ("apps", app, "openapi.json")
+        return cast("dict[str, Any]", self._get(*segments))
+
+    # ── apps and collections ───────────────────────────────────────────────────────────────────────────────
+
+    def apps(self) -> list[shapes.AppInfo]:
+        return cast("list[shapes.AppInfo]", self._get("apps")["apps"])
+
+    def app(self, app: str) -> shapes.AppInfo:
+        return cast(shapes.AppInfo, self._get("apps", app))
+
+    def add_app(self, folder: str) -> shapes.AppInfo:
+        """Adds or updates the app of an absolute folder with `app.toml`; `changes` say what it did."""
+        return cast(shapes.AppInfo, self.connection.json("POST", path("apps"), {"path": folder}))
+
+    def create_app(self, app: str, title: str | None = None) -> shapes.AppInfo:
+        """An empty app."""
+        return cast(shapes.AppInfo, self.connection.json("POST", path("apps"), {"id": app, "title": title}))
+
+    def remove_app(self, app: str, *, delete_data: bool = False) -> shapes.Removed:
+        query = "?data=delete" if delete_data else ""
+        return cast(shapes.Removed, self.connection.json("DELETE", path("apps", app) + query))
+
+    def collections(self, app: str) -> list[shapes.CollectionInfo]:
+        found = self._get("apps", app, "collections")["collections"]
+        return cast("list[shapes.CollectionInfo]", found)
+
+    def define(self, app: str, definitions: Mapping[str, Any]) -> shapes.CollectionsChange:
+        """Creates or migrates collections together, so that relations between them resolve."""
+        answer = self.connection.json("PUT", path("apps", app, "collections"), dict(definitions))
+        return cast(shapes.CollectionsChange, answer)
+
+    def define_one(self, app: str, collection: str, definition: Mapping[str, Any]) -> shapes.CollectionChange:
+        answer = self.connection.json("PUT", path("apps", app, "collections", collection), dict(definition))
+        return cast(shapes.CollectionChange, answer)
+
+    def drop(self, app: str, collection: str) -> None:
+        self.connection.json("DELETE", path("apps", app, "collections", collection))
+
+    # ── documents ──────────────────────────────────────────────────────────────────────────────────────────
+
+    def import_documents(
+        self, app: str, collection: str, documents: bytes | Iterable[Mapping[str, Any]]
+    ) -> shapes.ImportResult:
+        """Stores documents as they are. `documents`: mappings, or NDJSON ready made.
+
+        Sending the same again changes nothing, so a broken connection is simply tried again by the caller.
+        """
+        body = documents if isinstance(documents, bytes) else b"".join(_lines(documents))
+        headers = {"Content-Type": "application/x-ndjson"}
+        answer = self.connection.send(
+            "POST", path("apps", app, "collections", collection, "import"), body, headers
+        )
+        return cast(shapes.ImportResult, answer)
+
+    def documents(self, app: str, collection: str, *, page: int = 1000) -> Iterator[dict[str, Any]]:
+        """All documents in the order of their ids, with `_id`, `_rev` and stubs of attachments."""
+        after: str | None = None
+        while True:
+            query = {"limit": str(page)} | ({} if after is None else {"after": after})
+            address = path("apps", app, "collections", collection, "documents") + "?" + urlencode(query)
+            found = cast(shapes.DocumentPage, self.connection.json("GET", address))
+            yield from found["documents"]
+            after = found["next"]
+            if after is None:
+                return
+
+    def attachment(self, app: str, collection: str, document: str, name: str) -> bytes:
+        """An attachment's bytes, in memory; `connection.open` of `attachment_path` streams a large one."""
+        with self.connection.open("GET", attachment_path(app, collection, document, name)) as answer:
+            return answer.read()
+
+    def put_attachment(
+        self,
+        app: str,
+        collection: str,
+        document: str,
+        name: str,
+        content: bytes | BinaryIO,
+        content_type: str,
+    ) -> dict[str, Any]:
+        """Stores an attachment; a file is streamed."""
+        answer = self.connection.send(
+            "PUT", attachment_path(app, collection, document, name), content, {"Content-Type": content_type}
+        )
+        return cast("dict[str, Any]", answer)
+
+    def query(
+        self, app: str, sql: str, params: Sequence[Any] | Mapping[str, Any] = (), *, limit: int | None = None
+    ) -> shapes.QueryResult:
+        """Read-only SQL on the app's file."""
+        sent = dict(params) if isinstance(params, Mapping) else list(params)
+        body: dict[str, Any] = {"sql": sql, "params": sent} | ({} if limit is None else {"limit": limit})
+        return cast(shapes.QueryResult, self.connection.json("POST", path("apps", app, "query"), body))
+
+    def changes(
+        self,
+        app: str,
+        collections: Sequence[str],
+        *,
+        since: str | None = None,
+        include_row: bool = False,
+        filter: str | None = None,  # noqa: A002 - the API's own word
+    ) -> Iterator[shapes.Event]:
+        """The live feed, on a connection of its own, until the caller stops or the server does.
+
+        Without `since` from now on. The first event is `ready`. Ends quietly when the server leaves.
+        """
+        query = {"collections": ",".join(collections)}
+        query |= {} if since is None else {"since": since}
+        query |= {"include": "row"} if include_row else {}
+        query |= {} if filter is None else {"filter": filter}
+        address = path("apps", app, "changes") + "?" + urlencode(query)
+        # The server sends a heartbeat every 25 s, so that silence means it is gone.
+        with (
+            Connection(self.server, timeout_s=self._timeout_s) as connection,
+            connection.open("GET", address, headers={"Accept": "text/event-stream"}) as answer,
+        ):
+            for data in events(answer):
+                yield cast(shapes.Event, json.loads(data))
+
+    # ── keys and codes ─────────────────────────────────────────────────────────────────────────────────────
+
+    def keys(self) -> list[shapes.Key]:
+        return cast("list[shapes.Key]", self._get("keys")["keys"])
+
+    def create_key(
+        self,
+        name: str,
+        app: str,
+        scopes: Sequence[str],
+        *,
+        origin: str | None = None,
+        expires_in: int | None = None,
+    ) -> shapes.Key:
+        """A key with its `token`, which cannot be seen again. `expires_in` in seconds."""
+        body = {"name": name, "app": app, "scopes": list(scopes), "origin": origin, "expires_in": expires_in}
+        return cast(shapes.Key, self.connection.json("POST", path("keys"), body))
+
+    def revoke_key(self, key: str) -> None:
+        self.connection.json("DELETE", path("keys", key))
+
+    def create_code(self, app: str | None = None) -> shapes.Code:
+        """A one-time code and the address that carries it: of an app, or of the dashboard."""
+        return cast(shapes.Code, self.connection.json("POST", path("codes"), {"app": app}))
+
+
+def attachment_path(app: str, collection: str, document: str, name: str) -> str:
+    return path("apps", app, "collections", collection, "documents", document, "attachments", name)
+
+
+def _lines(documents: Iterable[Mapping[str, Any]]) -> Iterator[bytes]:
+    for document in documents:
+        yield json.dumps(document, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n"
+
+
+def events(lines: Iterable[bytes]) -> Iterator[str]:
+    """The data of each server-sent event. <https://html.spec.whatwg.org/multipage/server-sent-events.html>"""
+    data: list[str] = []
+    for raw in lines:
+        line = raw.decode("utf-8").rstrip("\r\n")
+        if not line:
+            if data:
+                yield "\n".join(data)
+            data = []
+        elif line.startswith("data:"):
+            data.append(line.removeprefix("data:").removeprefix(" "))

@@ -1,0 +1,132 @@
+"""The admin API's answers as types. The server's OpenAPI document has the same with all details."""
+
+from __future__ import annotations
+
+from typing import Any, NotRequired, TypedDict
+
+
+class CollectionInfo(TypedDict):
+    name: str
+    title: str | None
+    documents: int
+    size_bytes: int
+    definition: dict[str, Any]
+
+
+class AppInfo(TypedDict):
+    """`url` is the app's own origin, `path_url` the base of its faces on the server's host."""
+
+    id: str
+    title: str | None
+    url: str
+    path_url: str
+    has_ui: bool
+    version: str | None
+    size_bytes: int
+    collections: list[CollectionInfo]
+    updated_at: str | None
+    changes: NotRequired[list[str]]
+
+
+class VaultInfo(TypedDict):
+    backend: str | None
+    state: str
+
+
+class ListenerInfo(TypedDict):
+    host: str
+    port: int
+    trust: str
+
+
+class Status(TypedDict):
+    version: str
+    device_id: str
+    pid: int
+    url: str
+    started_at: str
+    uptime_s: float
+    data_dir: str
+    config_file: str
+    log_file: str
+    sqlite_version: str
+    vault: VaultInfo
+    listeners: list[ListenerInfo]
+    apps: list[AppInfo]
+
+
+class Key(TypedDict):
+    """`token` is there in the answer that makes the key, and never again."""
+
+    id: str
+    name: str
+    app: str
+    scopes: list[str]
+    origin: str | None
+    created_at: str
+    last_used_at: str | None
+    expires_at: str | None
+    token: NotRequired[str]
+
+
+class Code(TypedDict):
+    code: str
+    url: str
+    expires_in: int
+
+
+class QueryResult(TypedDict):
+    columns: list[str]
+    rows: list[list[Any]]
+    truncated: bool
+
+
+class Violation(TypedDict):
+    id: str
+    kind: str
+    message: str
+
+
+class ImportResult(TypedDict):
+    created: int
+    updated: int
+    unchanged: int
+    violations: list[Violation]
+    violation_count: int
+
+
+class Removed(TypedDict):
+    removed: str
+    data: str
+
+
+class CollectionChange(TypedDict):
+    collection: CollectionInfo
+    changes: list[str]
+
+
+class CollectionsChange(TypedDict):
+    collections: list[CollectionInfo]
+    changes: list[str]
+
+
+class DocumentPage(TypedDict):
+    """`next` is the id to go on after, None at the end."""
+
+    documents: list[dict[str, Any]]
+    next: str | None
+
+
+class Event(TypedDict):
+    """One frame of the live feed; `type` is `ready`, `change` or `reset`."""
+
+    type: str
+    seq: str
+    collection: NotRequired[str]
+    id: NotRequired[str]
+    rev: NotRequired[str]
+    deleted: NotRequired[bool]
+    source: NotRequired[str]
+    cause: NotRequired[str | None]
+    row: NotRequired[dict[str, Any] | None]
+    at: NotRequired[str | None]

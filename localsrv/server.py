@@ -1,0 +1,238 @@
+"""The server process: takes the lock and the port, wires the parts, runs until it is asked to leave.
+
+The only place that knows the implementations. Nothing here wakes up by itself: an idle server is woken by
+requests and signals alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from aiohttp import web
+
+from localsrv import __version__
+from localsrv.base import config, listeners, log, signals
+from localsrv.base.config import Settings
+from localsrv.base.device import device_id
+from localsrv.base.listeners import Listener
+from localsrv.base.lock import InstanceLock
+from localsrv.base.paths import Paths
+from localsrv.base.server_file import RunningServer
+from localsrv.services.apps import Apps
+from localsrv.services.codes import Codes
+from localsrv.services.grants import Grants, new_token
+from localsrv.services.signing import Signer
+from localsrv.store import driver
+from localsrv.store.system import System
+from localsrv.vault import OsKeyring
+from localsrv.web.addresses import Addresses
+from localsrv.web.app import build_app
+from localsrv.web.context import Services
+
+_log = logging.getLogger(__name__)
+
+IDLE_CONNECTION_S = 75.0
+"""How long a connection without requests is kept, as aiohttp's default: each has one timer, not a tick."""
+
+OnReady = Callable[[RunningServer], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """How to start: the settings in force, where, and whether the port may still be chosen."""
+
+    settings: Settings
+    paths: Paths
+    may_choose_port: bool = False
+
+    @classmethod
+    def from_environment(cls, paths: Paths, flags: Mapping[str, Any]) -> Start:
+        """Settings from every source. At the very first start, a port that nobody set may be replaced by the
+        next free one. Raises ConfigError."""
+        settings, given = config.load_with_sources(paths.config_file, None, flags)
+        return cls(settings, paths, "port" not in given and not paths.device_file.exists())
+
+
+def run(start: Start, on_ready: OnReady | None = None) -> None:
+    """Serves until asked to leave. Raises AlreadyRunning, PortTaken, StorageError, ConfigError."""
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(serve(start, on_ready))
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:  # there is none for Windows
+        return None
+    return uvloop.new_event_loop
+
+
+async def serve(start: Start, on_ready: OnReady | None = None) -> None:
+    """As `run`, on the running loop. `on_ready` is called when the server answers, and cancelled with it."""
+    driver.check_version()
+    paths, settings = start.paths, start.settings
+    lock = InstanceLock.acquire(paths.lock_file, paths.runtime)
+    handler = log.start(
+        paths.log_file,
+        level=settings.log_level,
+        max_bytes=settings.log_max_mb * 1024 * 1024,
+        files=settings.log_files,
+    )
+    try:
+        opened = _listen(start)
+        server = Server(start, opened)
+        try:
+            await server.run(on_ready)
+        finally:
+            for listener in opened:
+                listener.socket.close()
+    except Exception:
+        _log.exception("the server ended with an error")
+        raise
+    finally:
+        log.stop(handler)
+        lock.release()
+
+
+def _listen(start: Start) -> list[Listener]:
+    settings = start.settings
+    opened = listeners.listen(settings.hosts, settings.port, or_next=start.may_choose_port)
+    if start.may_choose_port and opened[0].port != settings.port:
+        config.write_port(start.paths.config_file, opened[0].port)
+        _log.info("port chosen", extra={"fields": {"taken": settings.port, "port": opened[0].port}})
+    return opened
+
+
+class Server:
+    """One running server, from opened sockets to closed files."""
+
+    def __init__(self, start: Start, opened: list[Listener]) -> None:
+        self._settings = start.settings
+        self._paths = start.paths
+        self._listeners = opened
+        self._addresses = Addresses(opened[0].port, self._settings.allowed_hosts)
+        self._device = device_id(self._paths.device_file)
+        self._vault = OsKeyring(f"localsrv:{self._device}", timeout_s=self._settings.vault_timeout_s)
+        self._started = time.time()
+        self._leaving = asyncio.Event()
+        self._hurrying = asyncio.Event()
+        self.running = RunningServer(
+            url=self._addresses.url,
+            port=opened[0].port,
+            pid=os.getpid(),
+            version=__version__,
+            token=new_token(),
+            hosts=tuple(listener.host for listener in opened),
+        )
+
+    def stop(self) -> None:
+        """Asks to leave; asked again, it does not wait for requests in flight any longer."""
+        if self._leaving.is_set():
+            self._hurrying.set()
+        self._leaving.set()
+
+    async def run(self, on_ready: OnReady | None) -> None:
+        """Serves until `stop`, a signal, or `on_ready` failing."""
+        async with contextlib.AsyncExitStack() as stack:
+            services = await self._open(stack)
+            with signals.leaving(self.stop):
+                await self._answer(services, on_ready)
+        _log.info("stopped", extra={"fields": {"port": self.running.port}})
+
+    async def _open(self, stack: contextlib.AsyncExitStack) -> Services:
+        """Opens the files and makes the services; `stack` closes them in the opposite order."""
+        system = await System.open(self._paths.system_file)
+        stack.push_async_callback(system.close)
+        grants = await Grants.open(system, self.running.token)
+        stack.push_async_callback(grants.close)
+        apps = await Apps.start(system, self._paths.data / "apps", grants)
+        stack.push_async_callback(apps.close)
+        return Services(
+            addresses=self._addresses,
+            apps=apps,
+            grants=grants,
+            codes=Codes(),
+            signer=Signer(),
+            status=self._status,
+            stop=self.stop,
+            allowed_origins=frozenset(self._settings.allowed_origins),
+            max_body=self._settings.max_body_bytes,
+        )
+
+    async def _answer(self, services: Services, on_ready: OnReady | None) -> None:
+        runner = web.AppRunner(
+            build_app(services),
+            access_log=None,
+            handle_signals=False,
+            keepalive_timeout=IDLE_CONNECTION_S,
+            shutdown_timeout=self._settings.shutdown_grace_s,
+        )
+        await runner.setup()
+        try:
+            for listener in self._listeners:
+                await web.SockSite(runner, listener.socket, backlog=1024).start()
+            self.running.write(self._paths.server_file)
+            _log.info("ready", extra={"fields": {"port": self.running.port, "version": __version__}})
+            await self._until_leaving(on_ready)
+        finally:
+            self.running.remove(self._paths.server_file)
+            await self._finish(runner)
+
+    async def _until_leaving(self, on_ready: OnReady | None) -> None:
+        leaving = asyncio.ensure_future(self._leaving.wait())
+        if on_ready is None:
+            await leaving
+            return
+        ready = asyncio.ensure_future(on_ready(self.running))
+        await asyncio.wait((leaving, ready), return_when=asyncio.FIRST_COMPLETED)
+        if ready.done():
+            ready.result()  # its error is the server's
+        await leaving
+        ready.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await ready
+
+    async def _finish(self, runner: web.AppRunner) -> None:
+        """Lets requests in flight finish for the time of grace, or until asked to hurry.
+
+        aiohttp waits for the time of grace and, after it has broken off the bodies that are still being
+        sent, for as long again; a second is enough for that.
+        """
+        cleaning = asyncio.ensure_future(runner.cleanup())
+        hurrying = asyncio.ensure_future(self._hurrying.wait())
+        limit = self._settings.shutdown_grace_s + 1
+        await asyncio.wait((cleaning, hurrying), timeout=limit, return_when=asyncio.FIRST_COMPLETED)
+        hurrying.cancel()
+        if not cleaning.done():
+            cleaning.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await cleaning
+
+    async def _status(self) -> dict[str, Any]:
+        """The part of /api/v1/status that only the process knows."""
+        vault = await self._vault.status()
+        return {
+            "version": __version__,
+            "device_id": self._device,
+            "pid": self.running.pid,
+            "url": self.running.url,
+            "started_at": datetime.fromtimestamp(self._started, UTC).isoformat(timespec="seconds"),
+            "uptime_s": round(time.time() - self._started, 1),
+            "data_dir": str(self._paths.data),
+            "config_file": str(self._paths.config_file),
+            "log_file": str(self._paths.log_file),
+            "sqlite_version": driver.sqlite3.sqlite_version,
+            "vault": {"backend": vault.backend, "state": vault.state},
+            "listeners": [
+                {"host": listener.host, "port": listener.port, "trust": listener.trust}
+                for listener in self._listeners
+            ],
+        }
