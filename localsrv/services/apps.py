@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from localsrv.base.errors import BadRequest, ConfigError, Conflict, LocalsrvError, NotFound, StorageError
 from localsrv.model.manifest import FILE_NAME, Manifest, UiSettings, parse_manifest
 from localsrv.model.schema import APP_ID
-from localsrv.store.database import Database
+from localsrv.store.database import Database, StoreOptions
 from localsrv.store.system import AppRow, System
 
 if TYPE_CHECKING:
@@ -62,10 +62,11 @@ class Change:
 class Apps:
     """Create it with `start`. `generation` grows whenever an app comes, goes or changes its pages."""
 
-    def __init__(self, system: System, folder: Path, grants: Grants) -> None:
+    def __init__(self, system: System, folder: Path, grants: Grants, options: StoreOptions) -> None:
         self._system = system
         self._folder = folder
         self._grants = grants
+        self._options = options
         self._rows: dict[str, AppRow] = {}
         self._hosted: dict[str, Hosted] = {}
         self._locks: dict[str, asyncio.Lock] = {}
@@ -74,9 +75,11 @@ class Apps:
         self.generation = 0
 
     @classmethod
-    async def start(cls, system: System, folder: Path, grants: Grants) -> Apps:
+    async def start(
+        cls, system: System, folder: Path, grants: Grants, options: StoreOptions | None = None
+    ) -> Apps:
         """The registry as the system file has it; `default` is made if it is missing. Opens no database."""
-        apps = cls(system, folder, grants)
+        apps = cls(system, folder, grants, options or StoreOptions())
         apps._rows = {row.id: row for row in await system.apps()}
         if DEFAULT_APP not in apps._rows:
             await apps._register(DEFAULT_APP, "Default", None)
@@ -121,7 +124,7 @@ class Apps:
             row = self.row(app)
             home = self._folder / app
             await asyncio.to_thread(_make_folder, home)
-            database = await Database.open(home / "app.db", home / "blobs")
+            database = await Database.open(home / "app.db", home / "blobs", self._options)
             found = self.opened[app] = App(app, row, database)
             return found
 

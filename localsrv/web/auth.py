@@ -9,6 +9,7 @@ from multidict import istr
 
 from localsrv.base.errors import BadRequest, Forbidden, Unauthenticated
 from localsrv.model.scopes import ALL, Grant
+from localsrv.services.grants import Grants
 from localsrv.web.addresses import Site
 from localsrv.web.context import Services, scope_missing
 from localsrv.web.guard import SEC_FETCH_SITE
@@ -50,13 +51,14 @@ class Authenticator:
         check(found, request, site, app, scope, signed=token is None)
         return found
 
-    def late(self, request: web.Request, token: str, site: Site, app: str | None) -> Grant:
-        """The grant of a token that came in a WebSocket's first message. Raises like `grant`."""
-        found = self._grants.find(token)
-        if found is None:
-            raise Unauthenticated("This token is not known, has expired or was revoked.", code="bad-token")
-        check(found, request, site, app, ANY)
-        return found
+
+def late(grants: Grants, request: web.Request, token: str, site: Site, app: str) -> Grant:
+    """The grant of a token that came in a WebSocket's first message. Raises as `Authenticator.grant`."""
+    found = grants.find(token)
+    if found is None:
+        raise Unauthenticated("This token is not known, has expired or was revoked.", code="bad-token")
+    check(found, request, site, app, ANY)
+    return found
 
 
 def check(

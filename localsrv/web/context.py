@@ -29,7 +29,7 @@ class Services:
     """Everything the web layer works with; `server` makes it, after the port is bound.
 
     `status` gives the part of /api/v1/status that only the process knows; `stop` asks it to leave.
-    `max_body` is in bytes. `closing` is set when the server begins to leave, and ends live feeds.
+    `max_body` bounds bodies that are read whole, `max_upload` those that are streamed, both in bytes.
     `extra` holds services that come with a feature's own routes, each by its class.
     """
 
@@ -41,7 +41,8 @@ class Services:
     status: Callable[[], Awaitable[Mapping[str, Any]]]
     stop: Callable[[], None]
     allowed_origins: frozenset[str] = frozenset()
-    max_body: int = 64 * 1024 * 1024
+    max_body: int = 64 << 20
+    max_upload: int = 4 << 30
     extra: dict[type, Any] = field(default_factory=dict)
 
 

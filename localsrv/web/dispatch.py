@@ -180,8 +180,8 @@ class Dispatcher:
             below = segments
         found = self._table.find(below)
         if found:
-            plans = {m: _plan(route, params, site) for m, (route, params) in found.items()}
-            plans = {m: p for m, p in plans.items() if p is not None}
+            made = ((method, _plan(route, params, site)) for method, (route, params) in found.items())
+            plans = {method: plan for method, plan in made if plan is not None}
             if plans:
                 face = next(iter(plans.values())).route.face
                 return Place(site, plans, None, face)

@@ -86,14 +86,13 @@ class _Node:
 class RouteTable:
     """Finds the routes of a path, given as decoded segments. A fixed segment goes before a variable one."""
 
-    def __init__(self, routes: Iterable[Route] = ()) -> None:
+    def __init__(self, served: Iterable[tuple[str, Route]]) -> None:
+        """`served` has each route with its path from the server's root. Twice the same is a ValueError."""
         self._root = _Node()
-        self.routes: list[Route] = []
-        for route in routes:
-            self.add(route, route.path)
+        for path, route in served:
+            self._add(path, route)
 
-    def add(self, route: Route, path: str) -> None:
-        """Serves `route` at `path` (which may have a prefix that its own has not). Twice is an error."""
+    def _add(self, path: str, route: Route) -> None:
         node = self._root
         names: list[str] = []
         for segment in path.split("/")[1:]:
@@ -109,7 +108,6 @@ class RouteTable:
             if method in node.routes:
                 raise ValueError(f"{method} {path} is in the route table twice")
             node.routes[method] = (route, tuple(names))
-        self.routes.append(route)
 
     def find(self, segments: list[str]) -> dict[str, tuple[Route, dict[str, str]]]:
         """Method → (route, path parameters); empty when nothing is served there."""

@@ -1,0 +1,67 @@
+"""The whole server on one screen: what stands before the routes, and every route table.
+
+Order of a request: exact Host → preflight → Origin and Sec-Fetch-Site → route → token → scope → the app's
+database → handler → one error renderer per face → headers that every answer carries (`web.dispatch`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from aiohttp import web
+
+from localsrv.web import errors, live, openapi
+from localsrv.web.admin import (
+    apps,
+    attachments,
+    codes,
+    collections,
+    documents,
+    keys,
+    query,
+    server,
+    sign,
+)
+from localsrv.web.context import SERVICES, Services
+from localsrv.web.dispatch import Dispatcher
+from localsrv.web.routes import Face, Route, RouteTable
+
+ADMIN_ROUTES: tuple[Route, ...] = (
+    *server.ROUTES,
+    *openapi.ROUTES,
+    *apps.ROUTES,
+    *collections.ROUTES,
+    *documents.ROUTES,
+    *attachments.ROUTES,
+    *live.ROUTES,
+    *query.ROUTES,
+    *sign.ROUTES,
+    *keys.ROUTES,
+    *codes.ROUTES,
+)
+"""`/api/v1/…`, on the server's own host; what names an app also on that app's host."""
+
+APP_ROUTES: tuple[Route, ...] = ()
+"""Below an app's base: `/apps/{app}/…`, and at the root of its own host."""
+
+RENDERERS = {Face.API: errors.render, Face.REST: errors.render}
+
+
+def served() -> Iterator[tuple[str, Route]]:
+    """Every route with the path that the server's own host serves it at."""
+    for route in ADMIN_ROUTES:
+        yield route.path, route
+    for route in APP_ROUTES:
+        yield "/apps/{app}" + route.path, route
+
+
+def build_app(services: Services) -> web.Application:
+    """The server's application. Its lifetime and that of `services` are the caller's."""
+    app = web.Application(client_max_size=services.max_body)
+    app[SERVICES] = services
+    routes = app[openapi.SERVED] = tuple(served())
+    app[live.ENDINGS] = set()
+    app.on_shutdown.append(live.end_all)
+    dispatcher = Dispatcher(services, RouteTable(routes), RENDERERS)
+    app.router.add_route("*", "/{path:.*}", dispatcher.handle, expect_handler=dispatcher.expect)
+    return app
