@@ -1,0 +1,135 @@
+"""JSON as it comes from outside, read strictly: what could not be kept as it was sent is refused.
+
+orjson is strict about the grammar, UTF-8, NaN and lone surrogates, but bends three things in silence: a whole
+number beyond 64 bits becomes a double, a fraction loses the digits that a double cannot hold, and NUL is let
+through, which SQLite's text functions end at. These, and depth, are looked for here. Every look begins with a
+search in the bytes that an ordinary body does not match.
+"""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from typing import Any
+
+import orjson
+
+from localsrv.base.errors import BadRequest, InvalidValue
+
+MAX_NESTING = 100
+"""How deep arrays and objects may nest."""
+
+_MIN, _MAX = -(2**63), 2**63 - 1
+_LONG_NUMBER = re.compile(rb"[0-9](?:[0-9]|\.[0-9]){15}")
+_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|-?[0-9][0-9.eE+-]*')
+_NOT_BRACKETS = bytes(c for c in range(256) if c not in b"[]{}")
+
+
+def parse_json(data: bytes, *, where: str = "body") -> Any:
+    """The value that `data` spells. `where` names the input in messages.
+
+    Raises:
+        BadRequest: `code="invalid-json"`: not JSON, not UTF-8, NaN, a lone surrogate, a number beyond a
+            double's range, nested more than `MAX_NESTING` deep.
+        InvalidValue: `code="inexact-number"` for a number that would lose digits, `code="nul"` for a NUL in
+            a text or a name.
+    """
+    try:
+        value = orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        raise _not_json(error, data, where) from error
+    if _LONG_NUMBER.search(data):
+        _check_numbers(data, where)
+    if b"\\u0000" in data and _holds_nul(value):
+        raise InvalidValue(
+            f"The {where} holds a NUL character, which a text cannot contain.",
+            code="nul",
+            hint="Leave \\u0000 out, or send the bytes as an attachment or in base64.",
+        )
+    if _is_deep(data) and not _nests_within(value, MAX_NESTING):
+        raise BadRequest(f"The {where} nests more than {MAX_NESTING} deep.", code="invalid-json")
+    return value
+
+
+def dump(value: Any) -> bytes:
+    """A value as compact JSON."""
+    return orjson.dumps(value)
+
+
+def _not_json(error: orjson.JSONDecodeError, data: bytes, where: str) -> BadRequest:
+    if not data.strip():
+        return BadRequest(f"The {where} is empty; JSON was expected.", code="invalid-json")
+    reason = error.msg.split(":", 1)[0]
+    return BadRequest(
+        f"The {where} is not valid JSON: {reason}.",
+        code="invalid-json",
+        details=f"line {error.lineno}, column {error.colno}",
+        hint="NaN and Infinity are no JSON; send null or a text."
+        if "unexpected character" in reason
+        else None,
+    )
+
+
+def _check_numbers(data: bytes, where: str) -> None:
+    for match in _TOKEN.finditer(data):
+        token = match.group()
+        if len(token) < 16 or token[0] == 0x22:
+            continue
+        text = token.decode("ascii")
+        if text.lstrip("-").isdigit():
+            if len(text) > 20 or not _MIN <= int(text) <= _MAX:
+                raise _inexact(text, where, "a whole number beyond 64 bits")
+        elif len(text) > 800 or Decimal(text) != Decimal(repr(float(text))):
+            raise _inexact(text, where, "a number with more digits than a double keeps")
+
+
+def _inexact(text: str, where: str, reason: str) -> InvalidValue:
+    return InvalidValue(
+        f"The {where} holds {text[:60]}, {reason}.",
+        code="inexact-number",
+        hint='Send it as a text ("…") in a field of type decimal or text; then every digit is kept.',
+    )
+
+
+def _holds_nul(value: Any) -> bool:
+    pending = [value]
+    while pending:
+        one = pending.pop()
+        if isinstance(one, str):
+            if "\0" in one:
+                return True
+        elif isinstance(one, dict):
+            pending.extend(one)
+            pending.extend(one.values())
+        elif isinstance(one, list):
+            pending.extend(one)
+    return False
+
+
+def _is_deep(data: bytes) -> bool:
+    """Whether the brackets alone, those in texts included, might nest too deep."""
+    if data.count(b"[") + data.count(b"{") <= MAX_NESTING:
+        return False
+    brackets = data.translate(None, _NOT_BRACKETS)
+    for _ in range(MAX_NESTING):
+        shorter = brackets.replace(b"{}", b"").replace(b"[]", b"")
+        if not shorter:
+            return False
+        if len(shorter) == len(brackets):
+            return True
+        brackets = shorter
+    return bool(brackets)
+
+
+def _nests_within(value: Any, depth: int) -> bool:
+    level = [value]
+    for _ in range(depth + 1):
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, (dict, list))
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+        if not level:
+            return True
+    return not any(isinstance(one, (dict, list)) for one in level)

@@ -1,0 +1,1 @@
+"""The data face: PostgREST's dialect over the collections of one app."""
