@@ -35,7 +35,7 @@ def body_of(rows: Sequence[str], form: Form, select: Select, table: TableInfo) -
     return f"[{','.join(rows)}]".encode()
 
 
-def not_singular(count: int) -> NotAcceptable:
+def not_singular(count: int | str) -> NotAcceptable:
     return NotAcceptable(
         "Cannot coerce the result to a single JSON object",
         code="not-singular",

@@ -30,6 +30,7 @@ _INSERT = {
     "columns": "The columns to take from the rows of the body.",
     "on_conflict": "The unique columns that decide whether a row exists already.",
 }
+_PUT = {"<key>": "`eq.` and the key's value.", "select": _FILTERS["select"]}
 
 
 async def options(request: web.Request) -> web.Response:
@@ -37,25 +38,60 @@ async def options(request: web.Request) -> web.Response:
     return web.Response(status=204, headers={"Allow": "OPTIONS,GET,HEAD,POST,PUT,PATCH,DELETE"})
 
 
-def _route(
-    method: str, handler: Handler, scope: str, summary: str, statuses: tuple[int, ...], **more: Any
-) -> Route:
-    return Route(
-        method, "/rest/v1/{collection}", handler, scope, summary, face=Face.REST, statuses=statuses, **more
-    )
+def _route(method: str, handler: Handler, scope: str, summary: str, **more: Any) -> Route:
+    return Route(method, "/rest/v1/{collection}", handler, scope, summary, face=Face.REST, **more)
 
 
 _READ, _WRITE = "{collection}:read", "{collection}:write"
 
 ROUTES: tuple[Route, ...] = (
-    _route("GET", get_rows, _READ, "Rows of a collection", (200, 206, 304), response=_ROWS, query=_FILTERS),
-    _route("POST", post_rows, _WRITE, "Insert or upsert rows", (201, 200), request=_ROW_OR_ROWS, response=_ROWS,
-           query=_INSERT),
-    _route("PATCH", patch_rows, _WRITE, "Change the rows that match", (204, 200), request=_ROW, response=_ROWS,
-           query=_FILTERS),
-    _route("PUT", put_row, _WRITE, "Create or update one row by its key", (201, 200, 204), request=_ROW,
-           response=_ROWS, query={"<key>": "`eq.` and the key's value.", "select": _FILTERS["select"]}),
-    _route("DELETE", delete_rows, _WRITE, "Delete the rows that match", (204, 200), response=_ROWS,
-           query=_FILTERS),
-    _route("OPTIONS", options, ANY, "The methods of a collection", (204,)),
-)  # fmt: skip
+    _route(
+        "GET",
+        get_rows,
+        _READ,
+        "Rows of a collection",
+        response=_ROWS,
+        query=_FILTERS,
+        statuses=(200, 206, 304),
+    ),
+    _route(
+        "POST",
+        post_rows,
+        _WRITE,
+        "Insert or upsert rows",
+        request=_ROW_OR_ROWS,
+        response=_ROWS,
+        query=_INSERT,
+        statuses=(201, 200),
+    ),
+    _route(
+        "PATCH",
+        patch_rows,
+        _WRITE,
+        "Change the rows that match",
+        request=_ROW,
+        response=_ROWS,
+        query=_FILTERS,
+        statuses=(204, 200),
+    ),
+    _route(
+        "PUT",
+        put_row,
+        _WRITE,
+        "Create or update one row by its key",
+        request=_ROW,
+        response=_ROWS,
+        query=_PUT,
+        statuses=(201, 200, 204),
+    ),
+    _route(
+        "DELETE",
+        delete_rows,
+        _WRITE,
+        "Delete the rows that match",
+        response=_ROWS,
+        query=_FILTERS,
+        statuses=(204, 200),
+    ),
+    _route("OPTIONS", options, ANY, "The methods of a collection", statuses=(204,)),
+)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from urllib.parse import quote
 
 import orjson
@@ -120,17 +120,11 @@ async def _change(request: web.Request, write: _Write, changes: Row | None) -> W
             result = await write.db.update(write.table.name, write.select, changes, options)
     except BadRequest as error:
         if error.code == "max-affected" and write.max_affected != write.preferences.max_affected:
-            raise _several() from error
+            raise not_singular("more than one") from error
         raise
     if if_match is not None and result.affected == 0:
         raise PreconditionFailed("The row does not exist, or no longer.", hint="Read it again.")
     return result
-
-
-def _several() -> BadRequest:
-    error = not_singular(2)
-    error.details = "The result contains more than one row"
-    return error  # type: ignore[return-value]
 
 
 def _revision(if_match: str) -> str:
@@ -190,7 +184,7 @@ def _answer(
 ) -> web.Response:
     body = None
     if write.returning is not None:
-        body = body_of(result.rows, write.form, replace(write.select), write.table)
+        body = body_of(result.rows, write.form, write.select, write.table)
     return answer(
         body, write.form, write.preferences, status=status, range_text=range_text, location=location
     )
