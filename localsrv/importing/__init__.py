@@ -1,0 +1,1 @@
+"""Files ↔ documents: what `localsrv import` reads and `localsrv export` writes."""
