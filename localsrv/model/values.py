@@ -123,4 +123,4 @@ EXACT: Mapping[FieldType, frozenset[type]] = {
     FieldType.BOOLEAN: frozenset({bool, type(None)}),
     FieldType.JSON: frozenset({str, int, float, bool, dict, list, type(None)}),
 }
-"""Python types that fit without a look at the value; other types of field always need `fitted`."""
+"""Python types that fit without a look at the value; fields of other types always need `fitted`."""

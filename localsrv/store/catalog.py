@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import datetime
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
+from operator import itemgetter
 from typing import Any
 
 import orjson
@@ -51,6 +52,10 @@ class CollectionState:
         self.documents = 0
         self.tombstones = 0
         self.has_attachments = False
+        # itemgetter fetches many fields in one call; with fewer than two it would not give a tuple
+        self._all_columns: Callable[[Mapping[str, Any]], Sequence[Any]] = (
+            itemgetter(*self.columns) if len(self.columns) > 1 else lambda d: [d.get(n) for n in self.columns]
+        )
         self._instants = tuple(i for i, f in enumerate(definition.fields) if f.type is FieldType.TIMESTAMPTZ)
         names = "".join(f", {quoted(c)}" for c in self.columns)
         marks = ", ?" * len(self.columns)
@@ -85,11 +90,17 @@ class CollectionState:
         """What one document of the collection must look like by itself."""
         return Shape(self.definition, lambda: self.known_fields)
 
-    def column_values(self, document: Mapping[str, Any]) -> list[Any]:
+    def column_values(self, document: Mapping[str, Any]) -> Sequence[Any]:
         """The declared fields' column values, in column order; see docs/data-model.md."""
-        values = [document.get(name) for name in self.columns]
+        try:
+            values: Sequence[Any] = self._all_columns(document)
+        except KeyError:
+            values = [document.get(name) for name in self.columns]
         if not _SCALARS.issuperset(map(type, values)):
             values = [v if type(v) in _SCALARS else orjson.dumps(v).decode() for v in values]
+        if not self._instants:
+            return values
+        values = list(values)
         for i in self._instants:
             value = values[i]
             if isinstance(value, str):

@@ -150,7 +150,7 @@ def _fill(tx: Transaction, part: Collection) -> None:
 
 
 def _indexes(c: Collection) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """`(index name, columns)` of all a definition implies; uniqueness is the writer's rule, none is UNIQUE."""
+    """`(index name, columns)` of all a definition implies; none is UNIQUE: that is the writer's rule."""
     seen: set[tuple[str, ...]] = {("_seq",)}
     yield f"ix:{c.name}:_seq", ("_seq",)
     groups = [c.key] + list(c.unique) + list(c.indexes) + [r.fields for r in c.relations]

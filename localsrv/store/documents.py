@@ -159,10 +159,10 @@ class Documents:
         first = journal.next(tx)
 
         def rows() -> Iterator[tuple[Any, ...]]:
+            columns = state.column_values
             for seq, (document_id, document) in enumerate(documents, first):
-                text = orjson.dumps(document).decode()
                 revision = rev.first_revision(canonical(document))
-                yield (document_id, revision, seq, text, *state.column_values(document))
+                yield (document_id, revision, seq, body_text(document), *columns(document))
 
         try:
             tx.executemany(state.insert_sql, rows())
@@ -248,6 +248,16 @@ class Documents:
             "SELECT rev FROM localsrv_tombstones WHERE collection = ? AND id = ?", (state.number, document_id)
         ).fetchone()
         return found[0] if found else None
+
+    def has_graves(self, connection: Connection, state: CollectionState, ids: Sequence[str]) -> bool:
+        """Whether any of `ids` belongs to a deleted document."""
+        return bool(state.tombstones) and bool(
+            connection.execute(
+                "SELECT EXISTS (SELECT 1 FROM json_each(?) AS wanted JOIN localsrv_tombstones AS t"
+                " ON t.collection = ? AND t.id = wanted.value)",
+                (orjson.dumps(ids).decode(), state.number),
+            ).fetchone()[0]
+        )
 
     def _bury(
         self, tx: Transaction, state: CollectionState, document_id: str, revision: str, seq: int

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -29,7 +29,10 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class InsertOptions:
-    """`resolution` is `error`, `merge` or `ignore`; `on_conflict` the unique fields that decide, None the key."""
+    """`resolution` is `error`, `merge` or `ignore`.
+
+    `on_conflict` are the unique fields that decide what exists, None the key.
+    """
 
     resolution: str = "error"
     on_conflict: tuple[str, ...] | None = None
@@ -57,8 +60,7 @@ class WriteResult:
     created: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class PreparedRow:
+class PreparedRow(NamedTuple):
     """A row ready to be written. `fresh`: its id was made here."""
 
     id: str
@@ -72,15 +74,20 @@ def prepare(state: CollectionState, row: Row) -> PreparedRow:
 
     Raises InvalidValue, SchemaViolation: see `rules.Shape.checked`, and for ids `check_id`.
     """
-    locked = row.pop("_rev", None) if "_rev" in row else None
-    if locked is not None and not isinstance(locked, str):
-        raise InvalidValue("`_rev` must be a text.")
-    key = state.definition.key
-    shape = state.shape
+    locked = None
+    if "_rev" in row:
+        row = dict(row)
+        locked = row.pop("_rev")
+        if locked is not None and not isinstance(locked, str):
+            raise InvalidValue("`_rev` must be a text.")
+    key, shape = state.definition.key, state.shape
     if key:
         document = shape.checked(shape.with_defaults(row))
         return PreparedRow(check_id(identity_of(key, document)), document, locked, False)
-    given = row.pop("id", None)
+    given = None
+    if "id" in row:
+        row = dict(row)
+        given = row.pop("id")
     document = shape.checked(shape.with_defaults(row))
     if given is None:
         return PreparedRow(uuid7(), document, locked, True)
@@ -103,7 +110,7 @@ class Rows:
 
         Raises:
             Conflict: a row exists and `resolution` is `error`.
-            UniqueViolation, RelationViolation, PreconditionFailed: a rule or lock says no. Nothing is written.
+            UniqueViolation, RelationViolation, PreconditionFailed: a rule or lock says no.
         """
         result = WriteResult(ids=[p.id for p in prepared])
         changed: list[PreparedRow] = []
@@ -200,6 +207,7 @@ class Rows:
         self, tx: Transaction, state: CollectionState, where: Select, changes: Row, options: UpdateOptions
     ) -> WriteResult:
         """Merges `changes` into every row that matches. Rows that already say so make no revision."""
+        changes = dict(changes)  # an operation may run twice
         lock = changes.pop("_rev", None)
         if not state.definition.key and "id" in changes:
             raise InvalidValue("`id` identifies the row and cannot be changed.", code="key-immutable")

@@ -49,7 +49,8 @@ def _unique_sql(state: CollectionState, group: Sequence[str]) -> str:
     same = " AND ".join(f"other.{c} = mine.{c}" for c in columns)
     return (
         f"SELECT {', '.join(f'mine.{c}' for c in columns)} FROM {state.table} AS mine"
-        f" WHERE mine._id = ? AND EXISTS (SELECT 1 FROM {state.table} AS other WHERE {same} AND other._row <> mine._row)"
+        f" WHERE mine._id = ? AND EXISTS"
+        f" (SELECT 1 FROM {state.table} AS other WHERE {same} AND other._row <> mine._row)"
     )
 
 
@@ -85,7 +86,7 @@ def bindable(value: Any) -> Any:
 def _no_target(state: CollectionState, relation: Relation, values: Sequence[Any]) -> RelationViolation:
     names, shown = ", ".join(relation.fields), ", ".join(str(v)[:200] for v in values)
     return RelationViolation(
-        f"A document in `{state.name}` refers to one in `{relation.to}` that does not exist ({relation.name}).",
+        f"`{state.name}` refers by {relation.name} to a document in `{relation.to}` that does not exist.",
         details=f'Key ({names})=({shown}) is not present in table "{relation.to}".',
     )
 
@@ -113,7 +114,7 @@ def check_not_referred(
     if connection.execute(f"SELECT 1 FROM {source.table} WHERE {where} LIMIT 1", tuple(values)).fetchone():
         names, shown = ", ".join(relation.to_fields), ", ".join(str(v)[:200] for v in values)
         raise RelationViolation(
-            f"A document in `{source.name}` still refers to this one in `{relation.to}` ({relation.name}).",
+            f"`{source.name}` still refers by {relation.name} to this document in `{relation.to}`.",
             details=f'Key ({names})=({shown}) is still referenced from table "{source.name}".',
         )
 
@@ -139,7 +140,8 @@ def _all_violations(
         same = " AND ".join(f"other.{c} = mine.{c}" for c in columns)
         for (document_id,) in connection.execute(
             f"SELECT mine._id FROM {state.table} AS mine WHERE EXISTS"
-            f" (SELECT 1 FROM {state.table} AS other WHERE {same} AND other._row <> mine._row) ORDER BY mine._row"
+            f" (SELECT 1 FROM {state.table} AS other WHERE {same} AND other._row <> mine._row)"
+            " ORDER BY mine._row"
         ):
             yield Violation(document_id, "unique", f"`{names}` is not unique.")
     for relation in state.definition.relations:

@@ -21,8 +21,13 @@ class Shape:
         self._name = definition.name
         self._strict = definition.strict
         self._known_fields = known_fields
-        self._fields = [(f.name, EXACT.get(f.type, frozenset()), f) for f in definition.fields]
-        self._required = [f.name for f in definition.fields if f.required or f.name in definition.key]
+        self._fields = definition.fields
+        self._names = definition.field_names
+        self._required = frozenset(
+            f.name for f in definition.fields if f.required or f.name in definition.key
+        )
+        self._by_value = [f for f in definition.fields if f.type not in EXACT]
+        self._good_types: set[tuple[type, ...]] = set()
         self._defaults = [f for f in definition.fields if f.default is not None or f.default_call is not None]
         self._check_schema = checker(definition.json_schema) if definition.json_schema is not None else None
 
@@ -44,22 +49,40 @@ class Shape:
             SchemaViolation: a required field is null or absent, an undeclared one in a strict
                 collection, or the JSON Schema says no.
         """
-        for name, exact, field in self._fields:
-            if name in document and type(document[name]) not in exact:
-                value = fitted(field.type, name, document[name])
-                if value is not document[name]:
-                    document = {**document, name: value}
-        for name in self._required:
-            if document.get(name) is None and (name in document or not partial):
-                raise SchemaViolation(
-                    f"null value in field `{name}` of `{self._name}`: it is required.",
-                    code="required-field",
-                    details=f"Field `{name}`.",
-                )
+        # Most documents of a collection have the same types, so a tuple of types that fitted once is
+        # remembered and not looked at field by field again.
+        types = tuple([type(document.get(name)) for name in self._names])
+        if types not in self._good_types:
+            document = self._fitted(document, types, partial)
+        for field in self._by_value:
+            if field.name in document:
+                value = fitted(field.type, field.name, document[field.name])
+                if value != document[field.name]:
+                    document = {**document, field.name: value}
         if not document.keys() <= self._known_fields():
             self._check_new_fields(document)
         if not partial:
             self.check_schema(document)
+        return document
+
+    def _fitted(self, document: dict[str, Any], types: tuple[type, ...], partial: bool) -> dict[str, Any]:
+        clean = not partial
+        for field, kind in zip(self._fields, types, strict=True):
+            exact = EXACT.get(field.type)
+            if exact is not None and kind not in exact:
+                clean = False
+                value = fitted(field.type, field.name, document[field.name])
+                document = {**document, field.name: value}
+            if field.name in self._required and document.get(field.name) is None:
+                clean = False
+                if field.name in document or not partial:
+                    raise SchemaViolation(
+                        f"null value in field `{field.name}` of `{self._name}`: it is required.",
+                        code="required-field",
+                        details=f"Field `{field.name}`.",
+                    )
+        if clean and len(self._good_types) < 1000:
+            self._good_types.add(types)
         return document
 
     def check_schema(self, document: Mapping[str, Any]) -> None:
