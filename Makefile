@@ -9,6 +9,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # Node packages and, where the system has none, Node itself come from .venv.
 export PATH := $(abspath $(BIN)):$(PATH)
 export PIP_ROOT_USER_ACTION := ignore
+# Without its byte code, Python takes a second longer to start the server.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: run test check format bench bundle clean help
 .DEFAULT_GOAL := help

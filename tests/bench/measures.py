@@ -260,7 +260,8 @@ def _started(home: Path, command: Sequence[str]) -> Iterator[tuple[subprocess.Po
         "LOCALSRV_HOME": str(home),
         "PYTHON_KEYRING_BACKEND": "keyring.backends.fail.Keyring",
     }
-    environment.pop("DISPLAY", None)
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "PYTHONDONTWRITEBYTECODE"):
+        environment.pop(name, None)
     begun = time.perf_counter()
     process = subprocess.Popen(
         [*command, "serve", "--port", str(port)],

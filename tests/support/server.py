@@ -21,9 +21,10 @@ from urllib.parse import urlsplit
 
 from tests.support.waiting import wait_until
 
-# A test must not reach the keyring or the screen of the person who runs it.
+# A test must not reach the keyring or the screen of the person who runs it, and starts with byte code, as a
+# person's server does.
 _QUIET = {"PYTHON_KEYRING_BACKEND": "keyring.backends.fail.Keyring", "PYTHONUNBUFFERED": "1"}
-_HIDDEN = ("DISPLAY", "WAYLAND_DISPLAY", "XDG_RUNTIME_DIR")
+_HIDDEN = ("DISPLAY", "WAYLAND_DISPLAY", "XDG_RUNTIME_DIR", "PYTHONDONTWRITEBYTECODE")
 
 
 @dataclass(frozen=True)
