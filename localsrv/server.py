@@ -165,6 +165,7 @@ class Server:
             stop=self.stop,
             allowed_origins=frozenset(self._settings.allowed_origins),
             max_body=self._settings.max_body_bytes,
+            max_upload=self._settings.max_upload_bytes,
         )
 
     async def _answer(self, services: Services, on_ready: OnReady | None) -> None:

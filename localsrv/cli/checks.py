@@ -1,0 +1,211 @@
+"""The checks of `localsrv doctor`. Each looks at one thing and never raises."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import socket
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from localsrv.base import config, device, server_file
+from localsrv.base.config import Settings
+from localsrv.base.errors import LocalsrvError
+from localsrv.base.listeners import is_free, who_listens
+from localsrv.base.paths import Paths
+
+State = Literal["ok", "warn", "fail"]
+
+_LEAST_FREE = 200_000_000
+_LOW_FREE = 2_000_000_000
+_RELEASED = 1_767_225_600
+"""2026-01-01: a clock before this program was written is wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One check's answer; `advice` says what to do unless all is well."""
+
+    check: str
+    state: State
+    message: str
+    advice: str | None = None
+
+
+def sqlite(paths: Paths) -> Finding:
+    from localsrv.store import driver
+
+    try:
+        version = driver.check_version()
+    except LocalsrvError as error:
+        return Finding("SQLite", "fail", error.message, error.hint)
+    return Finding("SQLite", "ok", f"{version} ({driver.sqlite3.__name__.partition('.')[0]})")
+
+
+def folders(paths: Paths) -> Finding:
+    for folder in (paths.data, paths.config, paths.logs, paths.runtime):
+        if not folder.exists():
+            continue
+        try:
+            probe = folder / f".doctor-{os.getpid()}"
+            probe.touch(mode=0o600)
+            probe.unlink()
+        except OSError as error:
+            advice = "Make it writable for you, or set LOCALSRV_HOME to another folder."
+            return Finding("folders", "fail", f"{folder} cannot be written: {error.strerror}.", advice)
+        mode = folder.stat().st_mode & 0o777
+        if sys.platform != "win32" and mode & 0o077:
+            message = f"{folder} is open to other users (mode {mode:o})."
+            return Finding("folders", "fail", message, f"Close it: chmod 700 {folder}")
+    if not paths.data.exists():
+        return Finding("folders", "ok", f"none yet; the first start makes {paths.data}")
+    return Finding("folders", "ok", f"data in {paths.data}, for you alone")
+
+
+def settings(paths: Paths) -> Finding:
+    try:
+        config.load(paths.config_file)
+    except LocalsrvError as error:
+        message = f"{error.message} ({error.details})"
+        return Finding("settings", "fail", message, error.hint)
+    exists = paths.config_file.exists()
+    return Finding("settings", "ok", str(paths.config_file) if exists else "all defaults")
+
+
+def port(paths: Paths) -> Finding:
+    running = server_file.find(paths)
+    if running is not None:
+        return Finding("port", "ok", f"{running.port}, the server runs (process {running.pid})")
+    wanted = _settings(paths)
+    for host in wanted.hosts:
+        if wanted.port and not is_free(host, wanted.port):
+            by = who_listens(wanted.port) or "another program"
+            is_first = not paths.device_file.exists()
+            advice = (
+                "The first start will take the next free port."
+                if is_first
+                else "End that program, or set another `port` in config.toml."
+            )
+            message = f"{wanted.port} on {host} is taken by {by}."
+            return Finding("port", "warn" if is_first else "fail", message, advice)
+    return Finding("port", "ok", f"{wanted.port} is free")
+
+
+def keyring(paths: Paths) -> Finding:
+    from localsrv.vault import OsKeyring
+
+    vault = OsKeyring("localsrv:doctor", timeout_s=_settings(paths).vault_timeout_s)
+    found = asyncio.run(vault.probe())
+    message = f"{found.state}" + (f" ({found.backend})" if found.backend else "")
+    if found.state == "ok":
+        return Finding("keyring", "ok", message)
+    advice = {
+        "locked": "Unlock it: log in to the desktop, or open the keyring's own program.",
+        "absent": "Apps cannot keep secrets. Start a desktop session with a keyring.",
+        "refused": "It keeps no secrets safe. Install GNOME Keyring, KWallet or KeePassXC.",
+        "silent": "It does not answer. Look for a dialog that waits for you, or log in again.",
+        "failing": "It answers with errors. Open the keyring's own program and look there.",
+    }
+    return Finding("keyring", "warn", message, advice[found.state])
+
+
+def disk(paths: Paths) -> Finding:
+    from localsrv.cli.output import size
+
+    folder = next(place for place in (paths.data, *paths.data.parents) if place.exists())
+    free = shutil.disk_usage(folder).free
+    message = f"{size(free)} free at {folder}"
+    if free < _LEAST_FREE:
+        return Finding("disk", "fail", message, "Free some space: writes will be refused soon.")
+    if free < _LOW_FREE:
+        return Finding("disk", "warn", message, "Free some space before it runs out.")
+    return Finding("disk", "ok", message)
+
+
+def app_files(paths: Paths) -> Finding:
+    """SQLite's own check of every file; beside a running server too, since it only reads."""
+    from localsrv.store import driver
+
+    files = [file for file in (paths.system_file, *sorted(paths.data.glob("apps/*/app.db"))) if file.exists()]
+    for file in files:
+        try:
+            with contextlib.closing(driver.connect(file, read_only=True)) as connection:
+                answers = [row[0] for row in connection.execute("PRAGMA quick_check(3)")]
+        except (LocalsrvError, driver.sqlite3.Error) as error:
+            answers = [str(error)]
+        if answers != ["ok"]:
+            advice = (
+                "Stop localsrv, copy the file with its -wal to a safe place, then restore a backup, or let "
+                f"`sqlite3 {file.name} .recover` read what is left."
+            )
+            return Finding("app files", "fail", f"{file}: {answers[0]}", advice)
+    return Finding("app files", "ok", f"{len(files)} checked")
+
+
+def clock(paths: Paths) -> Finding:
+    now = time.time()
+    if now < _RELEASED:
+        shown = time.strftime("%Y-%m-%d", time.gmtime(now))
+        return Finding("clock", "fail", f"It says {shown}.", "Set the clock: keys expire by it.")
+    newest = max((file.stat().st_mtime for file in _existing(paths)), default=now)
+    if newest > now + 86400:
+        message = "It is behind the files of localsrv by more than a day."
+        return Finding("clock", "warn", message, "Set the clock: keys and changes are dated by it.")
+    return Finding("clock", "ok", time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(now)))
+
+
+def _existing(paths: Paths) -> list[Path]:
+    files = (paths.system_file, paths.log_file, paths.device_file)
+    return [file for file in files if file.exists()]
+
+
+def names(paths: Paths) -> Finding:
+    name = "default.localhost"
+    try:
+        found = {str(entry[4][0]) for entry in socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)}
+    except OSError:
+        message = f"{name} does not resolve for programs (Chrome, Edge and Firefox resolve it themselves)."
+        advice = "Use http://localhost:<port>/apps/<app> in programs, and one of those browsers for pages."
+        return Finding("names", "warn", message, advice)
+    foreign = found - {"127.0.0.1", "::1"}
+    if foreign:
+        message = f"{name} leads to {', '.join(sorted(foreign))}."
+        return Finding("names", "fail", message, "Remove that from the hosts file or the name server.")
+    return Finding("names", "ok", "*.localhost resolves to this machine")
+
+
+def identity(paths: Paths) -> Finding:
+    if not paths.device_file.exists():
+        return Finding("device", "ok", "none yet")
+    try:
+        return Finding("device", "ok", device.device_id(paths.device_file))
+    except (LocalsrvError, OSError) as error:
+        return Finding("device", "fail", str(error), getattr(error, "hint", None))
+
+
+def _settings(paths: Paths) -> Settings:
+    """The settings, or the defaults when they are wrong, which `settings` tells."""
+    try:
+        return config.load(paths.config_file)
+    except LocalsrvError:
+        return Settings()
+
+
+ALL: tuple[Callable[[Paths], Finding], ...] = (
+    sqlite,
+    folders,
+    settings,
+    port,
+    keyring,
+    disk,
+    app_files,
+    identity,
+    clock,
+    names,
+)

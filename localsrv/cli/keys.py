@@ -1,0 +1,88 @@
+"""`localsrv key create|list|revoke`."""
+
+from __future__ import annotations
+
+import re
+
+import click
+
+from localsrv.cli import output
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+
+
+@click.group()
+def key() -> None:
+    """Make, list and revoke keys for programs and pages."""
+
+
+@key.command()
+@click.argument("name")
+@click.option("--app", "app", default="*", show_default=True, help="The app it is for; `*` is all.")
+@click.option(
+    "--scope",
+    "scopes",
+    multiple=True,
+    metavar="SCOPE",
+    help="`<collection>:read`, `<collection>:write`, `*:read`, `*:write` or `admin`; several times. "
+    "Default: `*:read` and `*:write`.",
+)
+@click.option(
+    "--origin", metavar="ORIGIN", help="Web origin that alone may use it, as http://localhost:5173."
+)
+@click.option(
+    "--expires", metavar="TIME", help="How long it lives: 90s, 15m, 12h, 30d, 8w. Default: for ever."
+)
+@output.json_option
+def create(
+    name: str, app: str, scopes: tuple[str, ...], origin: str | None, expires: str | None, as_json: bool
+) -> None:
+    """Make a key called NAME and print its token, which cannot be seen again."""
+    seconds = None if expires is None else _seconds(expires)
+    with output.client() as client:
+        made = client.create_key(
+            name, app, scopes or ("*:read", "*:write"), origin=origin, expires_in=seconds
+        )
+    if as_json:
+        output.print_json(made)
+        return
+    click.echo(
+        f"Key {made['id']} for {made['app']} with {', '.join(made['scopes'])}. Keep the token safe:", err=True
+    )
+    click.echo(made["token"])
+
+
+def _seconds(text: str) -> int:
+    found = re.fullmatch(r"([1-9][0-9]{0,8})([smhdw])", text)
+    if found is None:
+        raise click.UsageError(f"--expires cannot be `{text}`: write a number and s, m, h, d or w, as 30d.")
+    return int(found[1]) * _UNITS[found[2]]
+
+
+@key.command("list")
+@output.json_option
+def list_keys(as_json: bool) -> None:
+    """List the keys, without their tokens."""
+    with output.client() as client:
+        keys = client.keys()
+    if as_json:
+        output.print_json(keys)
+        return
+    rows = [
+        [k["id"], k["name"], k["app"], " ".join(k["scopes"]), k["origin"], k["last_used_at"], k["expires_at"]]
+        for k in keys
+    ]
+    output.print_table(["id", "name", "app", "scopes", "origin", "last used", "expires"], rows)
+
+
+@key.command()
+@click.argument("key_id", metavar="ID")
+@output.json_option
+def revoke(key_id: str, as_json: bool) -> None:
+    """End the key with this ID at once."""
+    with output.client() as client:
+        client.revoke_key(key_id)
+    if as_json:
+        output.print_json({"revoked": key_id})
+    else:
+        click.echo(f"Revoked {key_id}.")

@@ -1,0 +1,96 @@
+"""What commands share: `--json`, tables, sizes, and the client."""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import click
+
+from localsrv.base.paths import Paths
+from localsrv.client import Client, connect, ensure_running
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+
+
+def client() -> Client:
+    """The running server's client, or one of a server that is started now for this command."""
+    found, started = ensure_running(Paths.from_environment())
+    if started:
+        click.echo(f"Started localsrv at {found.server.url} (end it with: localsrv stop).", err=True)
+    return found
+
+
+def running_client() -> Client:
+    """The running server's client. Raises NotRunning."""
+    return connect(Paths.from_environment())
+
+
+def print_json(value: Any) -> None:
+    click.echo(json.dumps(value, ensure_ascii=False, indent=2))
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Columns as wide as their widest value, numbers to the right; a line break or control shows escaped."""
+    texts = [[shown(value) for value in row] for row in rows]
+    are_numbers = [
+        bool(rows) and all(isinstance(row[at], int | float | None) for row in rows)
+        for at in range(len(columns))
+    ]
+    widths = [
+        max(width(name), *(width(row[at]) for row in texts)) if texts else width(name)
+        for at, name in enumerate(columns)
+    ]
+    for row in [list(columns), ["-" * size for size in widths], *texts]:
+        cells = [
+            _padded(text, size, right=is_number)
+            for text, size, is_number in zip(row, widths, are_numbers, strict=True)
+        ]
+        click.echo("  ".join(cells).rstrip())
+
+
+def shown(value: Any) -> str:
+    """A value for a person's eyes, safe for a terminal: no control character of the data reaches it."""
+    if value is None:
+        return ""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text)
+
+
+def width(text: str) -> int:
+    """Columns that a text takes on a terminal."""
+    if text.isascii():
+        return len(text)
+    wide = sum(unicodedata.east_asian_width(c) in "WF" for c in text)
+    return len(text) + wide - sum(unicodedata.combining(c) != 0 for c in text)
+
+
+def _padded(text: str, size: int, *, right: bool) -> str:
+    space = " " * (size - width(text))
+    return space + text if right else text + space
+
+
+def size(count: int) -> str:
+    """Bytes for a person: `1.5 MB`."""
+    amount = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if amount < 1000 or unit == "GB":
+            break
+        amount /= 1000
+    return f"{amount:.0f} {unit}" if unit == "B" or amount >= 100 else f"{amount:.1f} {unit}"
+
+
+def duration(seconds: float) -> str:
+    """A time span for a person: `2 days 3 h`."""
+    minutes, hours, days = int(seconds // 60), int(seconds // 3600), int(seconds // 86400)
+    if days:
+        return f"{days} day{'s' * (days != 1)} {hours % 24} h"
+    if hours:
+        return f"{hours} h {minutes % 60} min"
+    return f"{minutes} min" if minutes else f"{int(seconds)} s"

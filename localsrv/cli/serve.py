@@ -1,0 +1,89 @@
+"""`localsrv serve`: the server in the foreground."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+
+from localsrv.base.lock import AlreadyRunning, Holder
+from localsrv.base.paths import HOME_VARIABLE, Paths
+from localsrv.base.server_file import RunningServer, find
+from localsrv.cli import output
+
+
+@click.command()
+@click.option("--port", type=int, metavar="PORT", help="Port to listen on; 0 takes a free one.")
+@click.option("--home", metavar="FOLDER", help="Keep everything below this folder, as LOCALSRV_HOME does.")
+@click.option("--log-level", metavar="LEVEL", help="debug, info, warning or error.")
+@click.option("--open", "open_app", metavar="APP", flag_value="", is_flag=False,
+              help="Open an app's page once the server answers; without APP the first page.")  # fmt: skip
+@click.option("--offer-sample", is_flag=True, help="At the first start, offer the sample app Inventory.")
+@click.option(
+    "--sample", type=click.Choice(["yes", "no"]), help="Add the sample app, or not, without asking."
+)
+@output.json_option
+def serve(
+    port: int | None,
+    home: str | None,
+    log_level: str | None,
+    open_app: str | None,
+    offer_sample: bool,
+    sample: str | None,
+    as_json: bool,
+) -> None:
+    """Run the server until Ctrl-C or `localsrv stop`.
+
+    One server at a time uses a data folder: a second start says where the first one runs and ends with 0.
+    """
+    if home is not None:
+        os.environ[HOME_VARIABLE] = home
+    paths = Paths.from_environment()
+    from localsrv.server import Start, run  # the largest import; a wrong option is told without it
+
+    start = Start.from_environment(paths, {"port": port, "log_level": log_level})
+    with_sample = _wants_sample(paths, offer_sample, sample)
+
+    async def on_ready(server: RunningServer) -> None:
+        if as_json:
+            output.print_json({"url": server.url, "port": server.port, "pid": server.pid})
+        else:
+            click.echo(f"localsrv {server.version} at {server.url}  (Ctrl-C stops it)")
+        sys.stdout.flush()
+        if with_sample or open_app is not None:
+            import asyncio
+
+            from localsrv.cli.first_start import welcome
+
+            await asyncio.to_thread(welcome, server, with_sample, open_app, as_json)
+
+    try:
+        run(start, on_ready)
+    except AlreadyRunning as error:
+        _tell_running(paths, error.holder, open_app, as_json)
+
+
+def _wants_sample(paths: Paths, offer: bool, answer: str | None) -> bool:
+    """Whether to add the sample app: as told, or asked of a person at the very first start."""
+    if answer is not None:
+        return answer == "yes"
+    if not offer or paths.device_file.exists() or not sys.stdin.isatty():
+        return False
+    return click.confirm("Add the sample app Inventory (a small shop's products and stock)?", default=True)
+
+
+def _tell_running(paths: Paths, holder: Holder, open_app: str | None, as_json: bool) -> None:
+    server = find(paths)
+    if as_json:
+        url = None if server is None else server.url
+        output.print_json({"already_running": True, "url": url, "pid": holder.pid})
+        return
+    if server is None:
+        click.echo(f"localsrv is starting or ending (process {holder.pid}).")
+        return
+    click.echo(f"localsrv is already running at {server.url} (process {server.pid}).")
+    if open_app is not None:
+        from localsrv.cli.first_start import welcome
+
+        welcome(server, False, open_app, as_json)
