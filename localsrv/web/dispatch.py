@@ -94,7 +94,7 @@ class Dispatcher:
                 error if error.status < 400 else self._refuse(request, errors.from_aiohttp(error), face)
             )
         except ConnectionError:
-            raise
+            return web.Response(status=400)  # the client left; raised, it would be logged as our failure
         except Exception:
             log.exception("%s %s failed", request.method, request.path)
             response = self._refuse(request, LocalsrvError("Something went wrong in the server.",

@@ -1,0 +1,167 @@
+"""The whole application on a real loopback socket, inside the test's event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from localsrv.services.apps import Apps
+from localsrv.services.codes import Codes
+from localsrv.services.grants import Grants, new_token
+from localsrv.services.signing import Signer
+from localsrv.store.system import System
+from localsrv.web.addresses import Addresses
+from localsrv.web.app import build_app
+from localsrv.web.context import Services
+
+ALLOWED_ORIGIN = "http://localhost:5173"
+
+
+@dataclass
+class Answer:
+    """A complete answer."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+@dataclass
+class WebServer:
+    """A running application. `ask` is a request with the owner's token unless told otherwise."""
+
+    services: Services
+    session: aiohttp.ClientSession
+    owner: str
+    home: Path
+    stops: list[None] = field(default_factory=list)
+
+    @property
+    def port(self) -> int:
+        return self.services.addresses.port
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def origin(self, app: str | None = None) -> str:
+        return self.services.addresses.app_origin(app) if app else self.services.addresses.url
+
+    def host(self, app: str | None = None) -> str:
+        return self.origin(app).removeprefix("http://")
+
+    def headers(
+        self, *, app: str | None = None, token: str | None = "", headers: Mapping[str, str] | None = None
+    ) -> dict[str, str]:
+        """Host of the server or of an app, and the token (`""`: the owner's; None: none)."""
+        out = {"Host": self.host(app)}
+        if token is not None:
+            out["Authorization"] = f"Bearer {token or self.owner}"
+        return {**out, **(headers or {})}
+
+    async def ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        app: str | None = None,
+        token: str | None = "",
+        headers: Mapping[str, str] | None = None,
+        **options: Any,
+    ) -> Answer:
+        """One request. `options` go to aiohttp (`json`, `data`, `params`); redirects are not followed."""
+        from yarl import URL
+
+        async with self.session.request(
+            method,
+            URL(self.url + path, encoded=True),
+            headers=self.headers(app=app, token=token, headers=headers),
+            allow_redirects=False,
+            **options,
+        ) as response:
+            return Answer(response.status, response.headers, await response.read())
+
+    async def raw(self, data: bytes) -> bytes:
+        """Sends bytes as they are and returns everything that comes back until the server closes."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        try:
+            writer.write(data)
+            await writer.drain()
+            async with asyncio.timeout(20):
+                return await reader.read()
+        finally:
+            writer.close()
+            await writer.wait_closed()
+
+    async def key(self, app: str, *scopes: str, **more: Any) -> str:
+        """A new key's token."""
+        made = await self.ask(
+            "POST", "/api/v1/keys", json={"name": "test", "app": app, "scopes": list(scopes), **more}
+        )
+        assert made.status == 201, made.body
+        return str(made.json["token"])
+
+    async def make_app(self, app: str, **collections: Any) -> None:
+        """An empty app with these collections."""
+        made = await self.ask("POST", "/api/v1/apps", json={"id": app, "title": app.title()})
+        assert made.status == 201, made.body
+        if collections:
+            made = await self.ask("PUT", f"/api/v1/apps/{app}/collections", json=collections)
+            assert made.status == 201, made.body
+
+    async def fill(self, app: str, collection: str, *documents: Mapping[str, Any]) -> None:
+        done = await self.ask(
+            "POST", f"/api/v1/apps/{app}/collections/{collection}/import", json=list(documents)
+        )
+        assert done.status == 200, done.body
+
+
+@pytest.fixture
+async def web_server(tmp_path: Path) -> AsyncIterator[WebServer]:
+    """A running application with an empty home, one allowed foreign origin, and a small body limit."""
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    owner, home = new_token(), tmp_path / "data"
+    home.mkdir()
+    system = await System.open(home / "system.db")
+    grants = await Grants.open(system, owner)
+    apps = await Apps.start(system, home / "apps", grants)
+    stops: list[None] = []
+
+    async def status() -> Mapping[str, Any]:
+        return {"pid": 1, "uptime_s": 0.0}
+
+    services = Services(
+        addresses=Addresses(listener.getsockname()[1], ("my-desk.local",)),
+        apps=apps,
+        grants=grants,
+        codes=Codes(),
+        signer=Signer(),
+        status=status,
+        stop=lambda: stops.append(None),
+        allowed_origins=frozenset({ALLOWED_ORIGIN}),
+        max_body=1 << 20,
+        max_upload=4 << 20,
+    )
+    runner = web.AppRunner(build_app(services), access_log=None, handle_signals=False, shutdown_timeout=5)
+    await runner.setup()
+    await web.SockSite(runner, listener).start()
+    async with aiohttp.ClientSession() as session:
+        yield WebServer(services, session, owner, home, stops)
+    await runner.cleanup()
+    await apps.close()
+    await grants.close()
+    await system.close()
