@@ -19,7 +19,7 @@ PACKAGE = "localsrv"
 # Layer → the layers it may import. A layer may always import itself.
 ALLOWED = {
     "tray": {"client", "base"},
-    "cli": {"client", "server", "importing", "base", "model"},
+    "cli": {"client", "server", "importing", "sample", "base", "model"},
     "server": {"web", "services", "outbound", "vault", "store", "model", "base"},
     "web": {"services", "store", "model", "base"},
     "services": {"store", "outbound", "vault", "model", "base"},

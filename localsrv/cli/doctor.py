@@ -11,7 +11,8 @@ from dataclasses import asdict
 import click
 
 from localsrv.base.paths import Paths
-from localsrv.cli import checks, output
+from localsrv.cli import output
+from localsrv.server import checks
 
 _MARKS = {"ok": "ok  ", "warn": "warn", "fail": "FAIL"}
 

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import json
 import unicodedata
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from localsrv.base.paths import Paths
-from localsrv.client import Client, connect, ensure_running
 
-Command = TypeVar("Command", bound=Callable[..., Any])
+if TYPE_CHECKING:
+    from localsrv.client import Client
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 
 
 def client() -> Client:
     """The running server's client, or one of a server that is started now for this command."""
+    from localsrv.client import ensure_running
+
     found, started = ensure_running(Paths.from_environment())
     if started:
         click.echo(f"Started localsrv at {found.server.url} (end it with: localsrv stop).", err=True)
@@ -27,6 +29,8 @@ def client() -> Client:
 
 def running_client() -> Client:
     """The running server's client. Raises NotRunning."""
+    from localsrv.client import connect
+
     return connect(Paths.from_environment())
 
 

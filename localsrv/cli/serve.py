@@ -40,7 +40,7 @@ def serve(
     if home is not None:
         os.environ[HOME_VARIABLE] = home
     paths = Paths.from_environment()
-    from localsrv.server import Start, run  # the largest import; a wrong option is told without it
+    from localsrv.server.process import Start, run  # the largest import; a wrong option is told without it
 
     start = Start.from_environment(paths, {"port": port, "log_level": log_level})
     with_sample = _wants_sample(paths, offer_sample, sample)

@@ -16,6 +16,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from localsrv.web import quick_import  # noqa: F401 - before anything imports aiohttp
+
+# isort: split
 from aiohttp import web
 
 from localsrv import __version__

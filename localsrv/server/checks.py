@@ -116,11 +116,9 @@ def keyring(paths: Paths) -> Finding:
 
 
 def disk(paths: Paths) -> Finding:
-    from localsrv.cli.output import size
-
     folder = next(place for place in (paths.data, *paths.data.parents) if place.exists())
     free = shutil.disk_usage(folder).free
-    message = f"{size(free)} free at {folder}"
+    message = f"{free / 1e9:.1f} GB free at {folder}"
     if free < _LEAST_FREE:
         return Finding("disk", "fail", message, "Free some space: writes will be refused soon.")
     if free < _LOW_FREE:
