@@ -6,7 +6,6 @@ import contextlib
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -135,9 +134,3 @@ def _renamed(given: tuple[str, ...]) -> dict[str, str]:
             raise click.UsageError("--rename must be TABLE=NAME.")
         renamed[table] = name
     return renamed
-
-
-def counts(result: dict[str, Any]) -> dict[str, int]:
-    """Sums over the collections of a result."""
-    names = ("created", "updated", "unchanged", "violation_count")
-    return {n: sum(c[n] for c in result["collections"]) for n in names}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from typing import Any, Protocol, TextIO
 
@@ -66,7 +67,7 @@ class ForPeople:
     """A table of the mapping, a bar per collection, a table of the counts. Bars go to standard error."""
 
     def __init__(self) -> None:
-        self._stream: TextIO = click.get_text_stream("stderr")
+        self._stream: TextIO = sys.stderr
         self._bar: Any = None
         self._collection = ""
         self._done = 0

@@ -7,6 +7,7 @@ from typing import Any
 from localsrv.base.errors import LocalsrvError, TooLarge
 from localsrv.cli.import_progress import Listener
 from localsrv.client import ApiError, Client, NotRunning
+from localsrv.client.connection import path
 from localsrv.importing.documents import Batch, batches, documents
 from localsrv.importing.merging import merged
 from localsrv.importing.plans import ImportPlan, TablePlan
@@ -101,7 +102,7 @@ def _send_batch(client: Client, app: str, table: TablePlan, batch: Batch, kind: 
         where = f"Table `{table.table.name}`, {place}"
         if error.http_status == 413 and batch.documents == 1:
             raise TooLarge(
-                f"{where}: the row with its BLOBs is {len(batch.lines) >> 20} MB, more than the server takes.",
+                f"{where}: with its BLOBs it is {len(batch.lines) >> 20} MB, more than the server takes.",
                 details=place,
                 hint="Raise max_body_mb in the server's settings and run the import again.",
             ) from error
@@ -121,7 +122,8 @@ def _list_violations(client: Client, app: str, table: TablePlan, entry: dict[str
     if not (definition.relations or definition.unique or entry["violation_count"]):
         return
     try:
-        found = client.violations(app, definition.name, limit=LISTED)
+        address = path("apps", app, "collections", definition.name, "violations")
+        found = client.connection.json("GET", f"{address}?limit={LISTED}")
     except ApiError as error:
         if error.code != "query-timeout":
             raise
