@@ -123,7 +123,7 @@ def _is_deep(data: bytes) -> bool:
 
 def _nests_within(value: Any, depth: int) -> bool:
     level = [value]
-    for _ in range(depth + 1):
+    for _ in range(depth):
         level = [
             inner
             for outer in level

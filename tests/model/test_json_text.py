@@ -1,0 +1,93 @@
+"""JSON from outside: what is taken, and what is refused rather than bent."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from localsrv.base.errors import BadRequest, InvalidValue, LocalsrvError
+from localsrv.model.json_text import MAX_NESTING, dump, parse_json
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("1", 1),
+        ("9223372036854775807", 2**63 - 1),
+        ("-9223372036854775808", -(2**63)),
+        ("1.10", 1.1),
+        ("0.30000000000000004", 0.30000000000000004),
+        ("1.7976931348623157e308", 1.7976931348623157e308),
+        ("100000000000000000000000.0", 1e23),
+        ('"12345678901234567890123"', "12345678901234567890123"),
+        ('["\\\\u0000", "\\"1234567890123456789012"]', ["\\u0000", '"1234567890123456789012']),
+        ("[" * MAX_NESTING + "]" * MAX_NESTING, None),
+        ('{"a":"[[[[{{{{"}', {"a": "[[[[{{{{"}),
+        (json.dumps(["[" * 200]), ["[" * 200]),
+        (json.dumps([{"a": [1]}] * 300), [{"a": [1]}] * 300),
+    ],
+)
+def test_taken(text: str, value: Any) -> None:
+    found = parse_json(text.encode())
+    if value is not None:
+        assert found == value
+        assert parse_json(dump(found)) == value
+
+
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [
+        (b"", "invalid-json"),
+        (b"  ", "invalid-json"),
+        (b"{", "invalid-json"),
+        (b"NaN", "invalid-json"),
+        (b"-Infinity", "invalid-json"),
+        (b"1e400", "invalid-json"),
+        (b'"\xff"', "invalid-json"),
+        (b'"\\ud800"', "invalid-json"),
+        (b'{"a":1,}', "invalid-json"),
+        (b"[" * 101 + b"]" * 101, "invalid-json"),
+        (b'{"a":' * 101 + b"1" + b"}" * 101, "invalid-json"),
+        (b"[" * 5000 + b"]" * 5000, "invalid-json"),
+        (b'["{", ' + b"[" * 101 + b"]" * 101 + b"]", "invalid-json"),
+        (b"9223372036854775808", "inexact-number"),
+        (b"[-9223372036854775809]", "inexact-number"),
+        (b'{"a":18446744073709551616}', "inexact-number"),
+        (b"0.1234567890123456789", "inexact-number"),
+        (b"123456789012345.123456", "inexact-number"),
+        (b'"a\\u0000b"', "nul"),
+        (b'{"a":[{"\\u0000":1}]}', "nul"),
+    ],
+)
+def test_refused(data: bytes, code: str) -> None:
+    with pytest.raises((BadRequest, InvalidValue)) as caught:
+        parse_json(data)
+    assert caught.value.code == code
+    assert caught.value.message
+
+
+@given(st.binary(max_size=60))
+def test_no_bytes_raise_anything_else(data: bytes) -> None:
+    try:
+        parse_json(data)
+    except LocalsrvError as error:
+        assert error.status == 400
+
+
+_STRINGS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
+_NUMBERS = st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False, allow_infinity=False)
+_JSON = st.recursive(
+    st.none() | st.booleans() | _NUMBERS | _STRINGS,
+    lambda inner: st.lists(inner) | st.dictionaries(_STRINGS, inner),
+    max_leaves=20,
+)
+
+
+@given(_JSON)
+def test_what_json_can_hold_comes_back_equal(value: Any) -> None:
+    assert parse_json(json.dumps(value).encode()) == value
+    assert parse_json(dump(value)) == value
