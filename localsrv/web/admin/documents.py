@@ -7,7 +7,7 @@ from base64 import b64encode
 import orjson
 from aiohttp import web
 
-from localsrv.base.errors import InvalidValue
+from localsrv.base.errors import InvalidValue, NotFound
 from localsrv.store.reading import AttachmentInfo, Document
 from localsrv.web.admin.info import TEXT_OR_NULL, array, obj
 from localsrv.web.context import database, param
@@ -31,6 +31,15 @@ async def list_documents(request: web.Request) -> web.Response:
         orjson.dumps(following),
     )
     return web.Response(body=body, content_type="application/json", headers={"Cache-Control": "no-store"})
+
+
+async def show_document(request: web.Request) -> web.Response:
+    found = database(request).get_document(param(request, "collection"), param(request, "id"))
+    if found is None or found.deleted:
+        raise NotFound("There is no such document.", code="document-not-found", details=param(request, "id")[:200])
+    return web.Response(
+        body=document_json(found), content_type="application/json", headers={"Cache-Control": "no-store"}
+    )
 
 
 def document_json(document: Document) -> bytes:
@@ -62,5 +71,13 @@ ROUTES = (
         "Stored documents in order of their ids, with revisions and attachment stubs",
         query={"after": "the id to begin behind", "limit": f"at most this many, up to {HIGHEST_LIMIT}"},
         response=obj("*", documents=array({"type": "object"}), next=TEXT_OR_NULL),
+    ),
+    Route(
+        "GET",
+        "/api/v1/apps/{app}/collections/{collection}/documents/{id}",
+        show_document,
+        "{collection}:read",
+        "One stored document, with its revision and attachment stubs",
+        response={"type": "object"},
     ),
 )

@@ -20,8 +20,11 @@ export class Server {
     return this.status;
   }
 
+  /** The apps by title; those that hold nothing yet come last. */
   get apps() {
-    return this.status.apps;
+    const titled = (app) => app.title ?? app.id;
+    const isEmpty = (app) => app.collections.length === 0 && !app.has_ui;
+    return [...this.status.apps].sort((a, b) => isEmpty(a) - isEmpty(b) || titled(a).localeCompare(titled(b)));
   }
 
   app(id) {
