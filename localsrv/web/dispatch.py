@@ -152,6 +152,9 @@ class Dispatcher:
     def _refuse(self, request: web.Request, error: LocalsrvError, face: Face) -> web.Response:
         if error.status >= 500:
             log.warning("%s %s: %s (%s)", request.method, request.path, error.message, error.code)
+        if request.writer.output_size > 0 and request.transport is not None:
+            # The answer has begun: a second one would be read as its rest. A cut is what a client can see.
+            request.transport.abort()
         return self._renderers[face](error)
 
     # ── the place ──────────────────────────────────────────────────────────────────────────────────────────

@@ -33,6 +33,7 @@ from localsrv.web.routes import ANY, Route
 HEARTBEAT_SECONDS = 25.0
 SEND_SECONDS = 10.0
 TOKEN_SECONDS = 10.0
+CLOSE_SECONDS = 2.0
 MOST_COLLECTIONS = 100
 LONGEST_MESSAGE = 16 * 1024
 
@@ -43,7 +44,7 @@ Send = Callable[[bytes, str | None], Awaitable[None]]
 """Hands a JSON text, and its sequence token if it has one, to the client. An empty text is a heartbeat."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Ending:
     """Why and when a feed ends. `error` is told to the client."""
 
@@ -277,7 +278,7 @@ async def _websocket(request: web.Request, wanted: Wanted) -> web.StreamResponse
     if here.grant is not None:
         wanted.check(request)
     socket = web.WebSocketResponse(
-        heartbeat=HEARTBEAT_SECONDS, max_msg_size=LONGEST_MESSAGE, compress=False, timeout=SEND_SECONDS
+        heartbeat=HEARTBEAT_SECONDS, max_msg_size=LONGEST_MESSAGE, compress=False, timeout=CLOSE_SECONDS
     )
     decorate(socket, request.get(CORS))
     await socket.prepare(request)

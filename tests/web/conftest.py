@@ -22,6 +22,7 @@ from localsrv.store.system import System
 from localsrv.web.addresses import Addresses
 from localsrv.web.app import build_app
 from localsrv.web.context import Services
+from localsrv.web.live import ENDINGS, Ending
 
 ALLOWED_ORIGIN = "http://localhost:5173"
 
@@ -44,10 +45,22 @@ class WebServer:
     """A running application. `ask` is a request with the owner's token unless told otherwise."""
 
     services: Services
+    runner: web.AppRunner
     session: aiohttp.ClientSession
     owner: str
     home: Path
     stops: list[None] = field(default_factory=list)
+
+    @property
+    def endings(self) -> set[Ending]:
+        """The live feeds that are open."""
+        assert self.runner.app is not None
+        return self.runner.app[ENDINGS]
+
+    async def leave(self) -> None:
+        """Stops the server as its process does when it is asked to."""
+        async with asyncio.timeout(4):
+            await self.runner.cleanup()
 
     @property
     def port(self) -> int:
@@ -160,7 +173,7 @@ async def web_server(tmp_path: Path) -> AsyncIterator[WebServer]:
     await runner.setup()
     await web.SockSite(runner, listener).start()
     async with aiohttp.ClientSession() as session:
-        yield WebServer(services, session, owner, home, stops)
+        yield WebServer(services, runner, session, owner, home, stops)
     await runner.cleanup()
     await apps.close()
     await grants.close()
