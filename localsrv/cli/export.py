@@ -41,7 +41,7 @@ _SUFFIXES = {
     "--format", "kind", type=click.Choice(FORMATS), help="What to write; else the ending of -o says it."
 )
 @click.option("-o", "--output", "target", metavar="FILE|FOLDER",
-              help="Where to write; `-` is standard output, the default for text. For SQLite: NAME.db.")  # fmt: skip
+              help="Where to write; `-` is standard output. Default: `-` for text, NAME.db.")  # fmt: skip
 @click.option("--force", is_flag=True, help="Replace what is there.")
 @output.json_option
 def export(

@@ -26,7 +26,7 @@ from localsrv.model.schema import APP_ID
 )
 @click.option("--title", help="The new app's title.")
 @click.option("--collection", multiple=True, metavar="NAME",
-              help="The collection for a CSV, TSV or JSON file; which ones to take of a file with several.")  # fmt: skip
+              help="The collection for a CSV, TSV or JSON file; or those to take of many.")  # fmt: skip
 @click.option("--key", metavar="A,B", help="Columns that identify a row, where the file declares none.")
 @click.option("--rename", multiple=True, metavar="TABLE=NAME", help="Another collection name for a table.")
 @click.option(

@@ -87,6 +87,8 @@ class ForPeople:
             click.echo(f"Created the app {app}.")
 
     def progress(self, collection: str, done: int, total: int) -> None:
+        if not self._stream.isatty():
+            return
         if collection != self._collection:
             self.end()
             self._collection, self._done = collection, 0

@@ -32,6 +32,7 @@ from localsrv.base.server_file import RunningServer
 from localsrv.services.apps import Apps
 from localsrv.services.codes import Codes
 from localsrv.services.grants import Grants, new_token
+from localsrv.services.imports import Imports
 from localsrv.services.signing import Signer
 from localsrv.store import driver
 from localsrv.store.system import System
@@ -158,6 +159,8 @@ class Server:
         stack.push_async_callback(grants.close)
         apps = await Apps.start(system, self._paths.data / "apps", grants)
         stack.push_async_callback(apps.close)
+        imports = Imports(self._paths.data / "uploads", os.environ)
+        stack.push_async_callback(imports.close)
         return Services(
             addresses=self._addresses,
             apps=apps,
@@ -169,6 +172,7 @@ class Server:
             allowed_origins=frozenset(self._settings.allowed_origins),
             max_body=self._settings.max_body_bytes,
             max_upload=self._settings.max_upload_bytes,
+            extra={Imports: imports},
         )
 
     async def _answer(self, services: Services, on_ready: OnReady | None) -> None:
