@@ -36,7 +36,9 @@ async def list_documents(request: web.Request) -> web.Response:
 async def show_document(request: web.Request) -> web.Response:
     found = database(request).get_document(param(request, "collection"), param(request, "id"))
     if found is None or found.deleted:
-        raise NotFound("There is no such document.", code="document-not-found", details=param(request, "id")[:200])
+        raise NotFound(
+            "There is no such document.", code="document-not-found", details=param(request, "id")[:200]
+        )
     return web.Response(
         body=document_json(found), content_type="application/json", headers={"Cache-Control": "no-store"}
     )
