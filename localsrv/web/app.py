@@ -25,6 +25,8 @@ from localsrv.web.admin import (
 )
 from localsrv.web.context import SERVICES, Services
 from localsrv.web.dispatch import Dispatcher
+from localsrv.web.rest import errors as rest_errors
+from localsrv.web.rest import routes as rest
 from localsrv.web.routes import Face, Route, RouteTable
 
 ADMIN_ROUTES: tuple[Route, ...] = (
@@ -43,10 +45,10 @@ ADMIN_ROUTES: tuple[Route, ...] = (
 )
 """`/api/v1/…`, on the server's own host; what names an app also on that app's host."""
 
-APP_ROUTES: tuple[Route, ...] = ()
+APP_ROUTES: tuple[Route, ...] = (*openapi.APP_ROUTES, *rest.ROUTES)
 """Below an app's base: `/apps/{app}/…`, and at the root of its own host."""
 
-RENDERERS = {Face.API: errors.render, Face.REST: errors.render}
+RENDERERS = {Face.API: errors.render, Face.REST: rest_errors.render}
 
 
 def served() -> Iterator[tuple[str, Route]]:

@@ -69,7 +69,7 @@ class Dispatcher:
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answers a request. Never raises but for a lost connection."""
-        face = Face.API
+        face = Face.REST if "/rest/v1/" in request.raw_path else Face.API
         cors: str | None = None
         try:
             place = self._place(request)

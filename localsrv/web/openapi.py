@@ -10,10 +10,10 @@ from aiohttp import web
 
 import localsrv
 from localsrv.model.schema import Collection, Field, FieldType
-from localsrv.store.database import Database
+from localsrv.model.scopes import read
 from localsrv.web.admin.answers import json_answer
 from localsrv.web.admin.info import ERROR
-from localsrv.web.context import app, database, services
+from localsrv.web.context import app, database, grant, services
 from localsrv.web.routes import ADMIN, ANY, OPEN, Face, Route
 
 Json = dict[str, Any]
@@ -57,11 +57,13 @@ async def server_document(request: web.Request) -> web.Response:
 
 
 async def app_document(request: web.Request) -> web.Response:
-    """The document of one app: each collection with its fields."""
-    here = app(request)
+    """The document of one app: each collection that the grant may read, with its fields."""
+    here, holder = app(request), grant(request)
     base = services(request).addresses.path_url(here.id)
     routes = [route for _, route in request.app[SERVED] if route.face is Face.REST]
-    paths, schemas = collection_paths(routes, database(request))
+    known = database(request).collections
+    readable = {n: s.definition for n, s in sorted(known.items()) if holder.allows(here.id, read(n))}
+    paths, schemas = collection_paths(routes, readable)
     return json_answer(_document(here.row.title or here.id, base, paths, schemas))
 
 
@@ -126,13 +128,15 @@ def _responses(route: Route) -> Json:
     return answers
 
 
-def collection_paths(routes: Iterable[Route], db: Database) -> tuple[dict[str, Json], dict[str, Json]]:
-    """Paths (below the app's base) and schemas of every collection."""
+def collection_paths(
+    routes: Iterable[Route], collections: Mapping[str, Collection]
+) -> tuple[dict[str, Json], dict[str, Json]]:
+    """Paths (below the app's base) and schemas of the collections."""
     paths: dict[str, Json] = {}
     schemas: dict[str, Json] = {}
     routes = list(routes)
-    for name in sorted(db.collections):
-        schemas[name] = collection_schema(db.collections[name].definition)
+    for name, definition in collections.items():
+        schemas[name] = collection_schema(definition)
         for route in routes:
             if "{collection}" not in route.path:
                 continue
@@ -185,8 +189,20 @@ ROUTES = (
         "GET",
         "/api/v1/apps/{app}/openapi.json",
         app_document,
-        "*:read",
-        "The app's collections as OpenAPI",
+        ANY,
+        "The collections that the token may read, as OpenAPI",
         response=_DOCUMENT,
+    ),
+)
+
+APP_ROUTES = (
+    Route(
+        "GET",
+        "/rest/v1/",
+        app_document,
+        ANY,
+        "The collections that the token may read, as OpenAPI",
+        response=_DOCUMENT,
+        face=Face.REST,
     ),
 )

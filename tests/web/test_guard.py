@@ -112,7 +112,7 @@ ATTACKS = [
     Attack("another app on an app's host", 404, "no-such-route", path="/api/v1/apps/other/collections",
            app="shop"),
     Attack("keys on an app's host", 404, "no-such-route", path=KEYS, app="shop"),
-    Attack("another app's faces on an app's host", 404, "no-such-route", path="/apps/other/rest/v1/items",
+    Attack("another app's faces on an app's host", 404, "PGRST125", path="/apps/other/rest/v1/items",
            app="shop"),
     # paths
     Attack("not UTF-8", 400, "malformed-target", path="/api/v1/apps/%ff/collections"),
