@@ -35,6 +35,7 @@ from localsrv.services.grants import Grants, new_token
 from localsrv.services.imports import Imports
 from localsrv.services.signing import Signer
 from localsrv.store import driver
+from localsrv.store.database import StoreOptions
 from localsrv.store.system import System
 from localsrv.vault import OsKeyring
 from localsrv.web.addresses import Addresses
@@ -157,7 +158,7 @@ class Server:
         stack.push_async_callback(system.close)
         grants = await Grants.open(system, self.running.token)
         stack.push_async_callback(grants.close)
-        apps = await Apps.start(system, self._paths.data / "apps", grants)
+        apps = await Apps.start(system, self._paths.data / "apps", grants, self._store_options())
         stack.push_async_callback(apps.close)
         imports = Imports(self._paths.data / "uploads", os.environ)
         stack.push_async_callback(imports.close)
@@ -173,6 +174,15 @@ class Server:
             max_body=self._settings.max_body_bytes,
             max_upload=self._settings.max_upload_bytes,
             extra={Imports: imports},
+        )
+
+    def _store_options(self) -> StoreOptions:
+        settings = self._settings
+        return StoreOptions(
+            query_timeout_s=settings.query_timeout_s,
+            query_row_limit=settings.query_row_limit,
+            retention_s=settings.revision_retention_days * 86_400.0,
+            revs_limit=settings.revs_limit,
         )
 
     async def _answer(self, services: Services, on_ready: OnReady | None) -> None:
