@@ -52,7 +52,7 @@ $(VENV)/.node: tests/node/requirements.lock | $(BIN)/python
 # ── commands ───────────────────────────────────────────────────────────────────────────────────────────────
 
 run: $(VENV)/.run
-	@exec $(BIN)/python -m localsrv serve $(SERVE_ARGS)
+	@exec $(BIN)/python -m localsrv serve --offer-sample $(SERVE_ARGS)
 
 test: $(VENV)/.dev tests/node/node_modules/.stamp
 	@sh tests/system-packages.sh chromium dbus gnome-keyring libglib2.0-bin procps sqlite3
