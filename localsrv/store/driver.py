@@ -10,7 +10,7 @@ import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from localsrv.base.errors import LocalsrvError, QueryTimeout, StorageError
+from localsrv.base.errors import InvalidValue, LocalsrvError, QueryTimeout, StorageError
 
 if TYPE_CHECKING:
     import sqlite3
@@ -108,6 +108,12 @@ def translate(error: BaseException, path: Path | None = None) -> LocalsrvError:
     """The error of the tree that says what SQLite's error means to a person."""
     if isinstance(error, LocalsrvError):
         return error
+    if isinstance(error, OverflowError):
+        return InvalidValue(
+            "An integer is outside the 64 bits that SQLite holds.",
+            code="out-of-range",
+            hint="Send it as text, in a field declared `decimal`.",
+        )
     name: str = getattr(error, "sqlite_errorname", None) or ""
     if not name and isinstance(error, sqlite3.DatabaseError) and "not a database" in str(error):
         name = "SQLITE_NOTADB"

@@ -241,7 +241,7 @@ def _run_operation(connection: Connection, operation: _Operation[Any]) -> None:
         else:
             if isinstance(error, sqlite3.Error) and _drops_everything(error):
                 raise
-            operation.error = translate(error) if isinstance(error, sqlite3.Error) else error
+            operation.error = translate(error) if isinstance(error, sqlite3.Error | OverflowError) else error
         return
     connection.execute("RELEASE operation")
     operation.effects = transaction._effects

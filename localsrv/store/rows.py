@@ -171,6 +171,7 @@ class Rows:
                 return
             merged = orjson.loads(current.body) | one.document
             self._require(current, one.rev)
+            self._keep_identity(state, current, merged)
             if not self._change(tx, state, current, merged):
                 result.affected += 1
                 return
@@ -220,12 +221,7 @@ class Rows:
             old = orjson.loads(current.body)
             document = old | changes
             state.shape.check_schema(document)
-            if state.definition.key and identity_of(state.definition.key, document) != current.id:
-                raise InvalidValue(
-                    f"The key of `{state.name}` identifies the row and cannot be changed.",
-                    code="key-immutable",
-                    hint="Insert a row under the new key and delete this one.",
-                )
+            self._keep_identity(state, current, document)
             if self._change(tx, state, current, document):
                 self._check_still_referred(tx, state, current, old, document)
                 written.append((current.id, document))
@@ -316,6 +312,16 @@ class Rows:
                 details=f"The query affects {len(found)} rows",
             )
         return found
+
+    @staticmethod
+    def _keep_identity(state: CollectionState, current: Current, document: Row) -> None:
+        key = state.definition.key
+        if key and identity_of(key, document) != current.id:
+            raise InvalidValue(
+                f"The key of `{state.name}` identifies the row and cannot be changed.",
+                code="key-immutable",
+                hint="Insert a row under the new key and delete this one.",
+            )
 
     @staticmethod
     def _require(current: Current, revision: Any) -> None:
