@@ -301,15 +301,20 @@ class Documents:
         Raises:
             Conflict: `parent` is not a leaf, or is None while the document lives.
         """
+        current = self.current(tx.connection, state, document_id)
+        if current is not None and parent == current.rev and not deleted:
+            return self.extend(tx, state, current, document, attachments=attachments, source=source)
+        if current is None and parent is None and not deleted:
+            return self.create(tx, state, document_id, document, attachments=attachments, source=source)
         tree = self.tree(tx.connection, state, document_id)
         found = rev.leaves(tree)
         if parent is None and found:
-            if not tree.nodes[found[0]].deleted:
+            if current is not None:
                 raise stale(state, document_id)
             parent = found[0]
         elif parent is not None and parent not in found:
             raise stale(state, document_id)
-        if tree.nodes and parent is not None and tree.nodes[parent].deleted and deleted:
+        if parent is not None and tree.nodes[parent].deleted and deleted:
             raise NotFound(f"`{document_id}` is deleted already.", code="no-document")
         revision = rev.revision_id(
             parent, canonical(document), deleted=deleted, attachments=[a.hashed for a in attachments]
