@@ -24,8 +24,8 @@ async def columns(db: Database, table: str) -> dict[str, str]:
 
 async def test_columns_are_typed_as_declared(shop: Database) -> None:
     assert await columns(shop, "products") == {
-        "ProductID": "INTEGER", "name": "TEXT", "CategoryID": "INTEGER", "price": "NUMERIC", "active": "BOOLEAN",
-        "sold_at": "TEXT", "tags": "TEXT", "code": "TEXT",
+        "ProductID": "INTEGER", "name": "TEXT", "CategoryID": "INTEGER", "price": "NUMERIC",
+        "active": "BOOLEAN", "sold_at": "TEXT", "tags": "TEXT", "code": "TEXT",
     }  # fmt: skip
 
 
@@ -110,7 +110,7 @@ def test_required_relations_may_not_form_a_cycle() -> None:
         field = {"type": "text", "required": required}
         return {"fields": {"x": field}, "relations": [{"fields": "x", "to": to}]}
 
-    with pytest.raises(ConfigError, match="a → b → c → a|cycle"):
+    with pytest.raises(ConfigError, match="form a cycle"):
         resolve_relations(collections(a=one("b", True), b=one("c", True), c=one("a", True)))
     resolve_relations(collections(a=one("b", True), b=one("c", False), c=one("a", True)))
 

@@ -183,8 +183,9 @@ async def test_raw_sql_can_only_read(tmp_path: Path) -> None:
     await db.define(collections(t={}))
     await db.insert("t", [{"id": str(n)} for n in range(10)])
     for sql in (
-        "DELETE FROM t", "ATTACH 'other.db' AS o", "PRAGMA journal_mode=DELETE", "VACUUM", "SELECT 1; SELECT 2",
-        "SELECT load_extension('x')", "CREATE TEMP TABLE x (a)", "SELEC 1", "", "SELECT * FROM nowhere", "COMMIT",
+        "DELETE FROM t", "ATTACH 'other.db' AS o", "PRAGMA journal_mode=DELETE", "VACUUM",
+        "SELECT 1; SELECT 2", "SELECT load_extension('x')", "CREATE TEMP TABLE x (a)", "SELEC 1", "",
+        "SELECT * FROM nowhere", "COMMIT",
     ):  # fmt: skip
         with pytest.raises(BadRequest):
             await db.raw_query(sql)

@@ -44,7 +44,7 @@ DOCUMENTS: list[dict[str, Any]] = [
         "ratio": 0.5,
         "on": True,
         "day": "2024-01-02",
-        "at": "2024-01-02T10:00:00Z",
+        "at": "2024-01-02T10:00:00+00:00",
         "tags": ["a", "b c"],
         'we"ird, (na.me)': "x",
         "free": 5,
