@@ -61,7 +61,7 @@ export class Importer {
   #drawMapping(mapping, newId, title, target) {
     const rows = mapping.collections.reduce((sum, collection) => sum + collection.rows, 0);
     const app = h("select", { class: "input", id: "import-app" }, h("option", { value: NEW }, "A new app"), this.#server.apps.map((known) => h("option", { value: known.id, selected: known.id === target }, known.title ?? known.id)));
-    const id = h("input", { class: "input", id: "import-id", value: newId, pattern: "[a-z][a-z0-9-]{0,40}", required: true, autocomplete: "off", spellcheck: "false" });
+    const id = h("input", { class: "input", id: "import-id", value: newId, pattern: "[a-z][a-z0-9\\-]{0,40}", required: true, autocomplete: "off", spellcheck: "false" });
     const idField = h("div", { class: "field" }, h("label", { for: "import-id" }, "Its id"), id, h("span", { class: "hint" }, "a–z, 0–9 and -"));
     const redraw = () => (idField.hidden = app.value !== NEW);
     app.addEventListener("change", redraw);

@@ -43,7 +43,7 @@ class Page {
       ready: () => this.#load().catch((error) => this.#failed(error)),
       change: (event) => this.#changed(event),
       reset: () => location.reload(),
-      refused: () => refuse(),
+      refused: (error) => (error?.code === "collection-not-found" ? toast(error.message) : refuse()),
       state: (state) => this.#showLive(state),
     });
   }

@@ -6,19 +6,21 @@
 
 const FIRST_WAIT_MS = 250;
 const LONGEST_WAIT_MS = 5000;
+const REFUSED = 4401;
 
 /**
  * Follows collections of an app.
  *
  * `on.ready(seq)` once, when nothing can be missed any more; `on.change(event)` for each change, `{collection, id,
- * rev, deleted, row, at, …}`; `on.reset()`; `on.state("live" | "waiting")`; `on.refused()` when the token is not
- * taken. Returns a function that ends it.
+ * rev, deleted, row, at, …}`; `on.reset()`; `on.state("live" | "waiting")`; `on.refused(error)` when the
+ * server ends it for good, for one because the token is not taken. Returns a function that ends it.
  */
 export function follow(app, token, collections, on) {
   let since = null;
   let socket = null;
   let wait = FIRST_WAIT_MS;
   let ended = false;
+  let problem = null;
 
   function connect() {
     const query = new URLSearchParams({ collections: collections.join(","), include: "row" });
@@ -40,15 +42,17 @@ export function follow(app, token, collections, on) {
       on.reset();
     } else if (event.type === "change") {
       on.change(event);
+    } else if (event.type === "error") {
+      problem = event;
     }
     if (event.seq) since = event.seq;
   }
 
   function closed(code) {
     if (ended) return;
-    if (code === 4401 || code === 4403) {
+    if (code === REFUSED) {
       ended = true;
-      on.refused();
+      on.refused(problem);
       return;
     }
     on.state("waiting");
