@@ -6,7 +6,6 @@ only the writer thread changes its counters and known fields, after COMMIT.
 
 from __future__ import annotations
 
-import datetime
 import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
@@ -15,6 +14,7 @@ from typing import Any
 
 import orjson
 
+from localsrv.model.moments import SORTABLE, sortable
 from localsrv.model.schema import Collection, FieldType, parse_collection
 from localsrv.store.driver import Connection, quoted
 from localsrv.store.query_table import TableInfo
@@ -56,7 +56,7 @@ class CollectionState:
         self._all_columns: Callable[[Mapping[str, Any]], Sequence[Any]] = (
             itemgetter(*self.columns) if len(self.columns) > 1 else lambda d: [d.get(n) for n in self.columns]
         )
-        self._instants = tuple(i for i, f in enumerate(definition.fields) if f.type is FieldType.TIMESTAMPTZ)
+        self._moments = tuple((i, f.type) for i, f in enumerate(definition.fields) if f.type in SORTABLE)
         names = "".join(f", {quoted(c)}" for c in self.columns)
         marks = ", ?" * len(self.columns)
         sets = "".join(f", {quoted(c)} = ?" for c in self.columns)
@@ -98,13 +98,13 @@ class CollectionState:
             values = [document.get(name) for name in self.columns]
         if not _SCALARS.issuperset(map(type, values)):
             values = [v if type(v) in _SCALARS else orjson.dumps(v).decode() for v in values]
-        if not self._instants:
+        if not self._moments:
             return values
         values = list(values)
-        for i in self._instants:
+        for i, kind in self._moments:
             value = values[i]
             if isinstance(value, str):
-                values[i] = as_instant(value)
+                values[i] = sortable(kind, value)
         return values
 
     def safe_column_values(self, document: Mapping[str, Any]) -> list[Any]:
@@ -113,20 +113,6 @@ class CollectionState:
             str(v) if isinstance(v, int) and not -(2**63) <= v < 2**63 else v
             for v in self.column_values(document)
         ]
-
-
-def as_instant(text: str) -> str:
-    """A timestamp with an offset as UTC text that sorts by time; anything else unchanged.
-
-    `2026-01-02T10:00:00+02:00` → `2026-01-02T08:00:00Z`; without an offset UTC is meant, as in PostgREST.
-    """
-    try:
-        moment = datetime.datetime.fromisoformat(text)
-        if moment.tzinfo is not None:
-            moment = moment.astimezone(datetime.UTC)
-    except (ValueError, OverflowError):
-        return text
-    return moment.replace(tzinfo=None).isoformat() + "Z"
 
 
 def load(connection: Connection) -> dict[str, CollectionState]:

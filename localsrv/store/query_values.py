@@ -5,7 +5,6 @@ Codes of the errors are this project's; the data face maps them to PostgreSQL's 
 
 from __future__ import annotations
 
-import datetime
 import re
 import uuid
 from collections.abc import Callable, Mapping
@@ -16,6 +15,7 @@ from typing import Any
 import orjson
 
 from localsrv.base.errors import InvalidValue, UnknownName
+from localsrv.model.moments import SORTABLE
 from localsrv.model.query import Path
 from localsrv.model.schema import FieldType
 
@@ -69,47 +69,23 @@ def _boolean(text: str) -> SqlValue:
     return value
 
 
-def _moment(kind: str, parse: Callable[[str], str]) -> Callable[[str], SqlValue]:
+def _moment(kind: FieldType, name: str) -> Callable[[str], SqlValue]:
+    parse = SORTABLE[kind]
+
     def convert(text: str) -> SqlValue:
         try:
             return parse(text.strip())
         except (ValueError, OverflowError) as error:
-            raise bad_literal(kind, text, "invalid-datetime") from error
+            raise bad_literal(name, text, "invalid-datetime") from error
 
     return convert
 
 
-def _date(text: str) -> str:
-    return datetime.datetime.fromisoformat(text).date().isoformat()
-
-
-def _time(text: str) -> str:
-    datetime.time.fromisoformat(text)
-    return text
-
-
-def _naive(text: str) -> str:
-    return datetime.datetime.fromisoformat(text).replace(tzinfo=None).isoformat()
-
-
-def _timestamp(text: str) -> str:
-    datetime.datetime.fromisoformat(text)
-    return text
-
-
 def _uuid(text: str) -> SqlValue:
     try:
-        uuid.UUID(text.strip())
+        return str(uuid.UUID(text.strip()))
     except ValueError as error:
         raise bad_literal("uuid", text) from error
-    return text.strip()
-
-
-def _instant(text: str) -> str:
-    from localsrv.store.catalog import as_instant
-
-    datetime.datetime.fromisoformat(text)
-    return as_instant(text)
 
 
 def _json(text: str) -> SqlValue:
@@ -135,10 +111,10 @@ CONVERT: Mapping[FieldType, Callable[[str], SqlValue]] = MappingProxyType(
         FieldType.NUMBER: _number,
         FieldType.DECIMAL: _decimal,
         FieldType.BOOLEAN: _boolean,
-        FieldType.DATE: _moment("date", _date),
-        FieldType.TIME: _moment("time", _time),
-        FieldType.TIMESTAMP: _moment("timestamp", _timestamp),
-        FieldType.TIMESTAMPTZ: _moment("timestamp with time zone", _instant),
+        FieldType.DATE: _moment(FieldType.DATE, "date"),
+        FieldType.TIME: _moment(FieldType.TIME, "time"),
+        FieldType.TIMESTAMP: _moment(FieldType.TIMESTAMP, "timestamp"),
+        FieldType.TIMESTAMPTZ: _moment(FieldType.TIMESTAMPTZ, "timestamp with time zone"),
         FieldType.UUID: _uuid,
         FieldType.JSON: _json,
     }
@@ -279,10 +255,10 @@ _CASTS: Mapping[str, Callable[[str], str]] = MappingProxyType(
         "number": lambda text: orjson.dumps(float(text)).decode(),
         "decimal": _cast_decimal,
         "boolean": lambda text: "true" if _boolean(text) else "false",
-        "date": _quoted(_date),
-        "time": _quoted(_time),
-        "timestamp": _quoted(_naive),
-        "timestamptz": _quoted(_instant),
+        "date": _quoted(SORTABLE[FieldType.DATE]),
+        "time": _quoted(SORTABLE[FieldType.TIME]),
+        "timestamp": _quoted(SORTABLE[FieldType.TIMESTAMP]),
+        "timestamptz": _quoted(SORTABLE[FieldType.TIMESTAMPTZ]),
         "uuid": _quoted(lambda text: uuid.UUID(text)),
     }
 )
