@@ -42,12 +42,7 @@ def code_of(error: LocalsrvError) -> int:
         return NOT_RUNNING
     if isinstance(error, StorageError | VaultError):
         return STORAGE
-    if isinstance(error, ConfigError) or error.code in (
-        "bad-config",
-        "bad-setting",
-        "unknown-setting",
-        "usage",
-    ):
+    if isinstance(error, ConfigError) or error.code in ("bad-config", "bad-manifest", "usage"):
         return USAGE
     if error.code in ("port-taken", "port-forbidden", "no-address") or isinstance(error, Unavailable):
         return FAILED
@@ -76,8 +71,9 @@ def failure(error: LocalsrvError, code: int | None = None) -> int:
         click.echo(json.dumps(body, ensure_ascii=False), err=True)
         return code
     parts = [error.message]
-    if error.details and error.details not in error.message:
-        parts.append(f"({error.details})")
+    details = (error.details or "").strip()
+    if details and "\n" not in details and details not in error.message and error.message not in details:
+        parts.append(f"({details})")
     if error.hint:
         parts.append(error.hint)
     click.echo("Error: " + " ".join(" ".join(parts).split()), err=True)

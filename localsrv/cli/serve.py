@@ -61,29 +61,33 @@ def serve(
     try:
         run(start, on_ready)
     except AlreadyRunning as error:
-        _tell_running(paths, error.holder, open_app, as_json)
+        _tell_running(paths, error.holder, with_sample, open_app, as_json)
 
 
 def _wants_sample(paths: Paths, offer: bool, answer: str | None) -> bool:
     """Whether to add the sample app: as told, or asked of a person at the very first start."""
     if answer is not None:
         return answer == "yes"
-    if not offer or paths.device_file.exists() or not sys.stdin.isatty():
+    if not offer or paths.device_file.exists():
+        return False
+    if not sys.stdin.isatty():
+        click.echo("The sample app Inventory can be added with: localsrv serve --sample yes")
         return False
     return click.confirm("Add the sample app Inventory (a small shop's products and stock)?", default=True)
 
 
-def _tell_running(paths: Paths, holder: Holder, open_app: str | None, as_json: bool) -> None:
+def _tell_running(
+    paths: Paths, holder: Holder, with_sample: bool, open_app: str | None, as_json: bool
+) -> None:
     server = find(paths)
     if as_json:
         url = None if server is None else server.url
         output.print_json({"already_running": True, "url": url, "pid": holder.pid})
-        return
-    if server is None:
+    elif server is None:
         click.echo(f"localsrv is starting or ending (process {holder.pid}).")
-        return
-    click.echo(f"localsrv is already running at {server.url} (process {server.pid}).")
-    if open_app is not None:
+    else:
+        click.echo(f"localsrv is already running at {server.url} (process {server.pid}).")
+    if server is not None and (with_sample or open_app is not None):
         from localsrv.cli.first_start import welcome
 
-        welcome(server, False, open_app, as_json)
+        welcome(server, with_sample, open_app, as_json)

@@ -39,13 +39,16 @@ from localsrv.store.database import StoreOptions
 from localsrv.store.system import System
 from localsrv.vault import OsKeyring
 from localsrv.web.addresses import Addresses
-from localsrv.web.app import build_app
+from localsrv.web.app import Runner
 from localsrv.web.context import Services
 
 _log = logging.getLogger(__name__)
 
 IDLE_CONNECTION_S = 75.0
 """How long a connection without requests is kept, as aiohttp's default: each has one timer, not a tick."""
+
+_AT_ONCE_S = 0.01
+"""aiohttp takes 0 for «no limit»."""
 
 OnReady = Callable[[RunningServer], Awaitable[None]]
 
@@ -186,10 +189,8 @@ class Server:
         )
 
     async def _answer(self, services: Services, on_ready: OnReady | None) -> None:
-        runner = web.AppRunner(
-            build_app(services),
-            access_log=None,
-            handle_signals=False,
+        runner = Runner(
+            services,
             keepalive_timeout=IDLE_CONNECTION_S,
             shutdown_timeout=self._settings.shutdown_grace_s,
         )
@@ -202,7 +203,7 @@ class Server:
             await self._until_leaving(on_ready)
         finally:
             self.running.remove(self._paths.server_file)
-            await self._finish(runner)
+            await self._finish(runner, services)
 
     async def _until_leaving(self, on_ready: OnReady | None) -> None:
         leaving = asyncio.ensure_future(self._leaving.wait())
@@ -218,21 +219,19 @@ class Server:
         with contextlib.suppress(asyncio.CancelledError):
             await ready
 
-    async def _finish(self, runner: web.AppRunner) -> None:
-        """Lets requests in flight finish for the time of grace, or until asked to hurry.
-
-        aiohttp waits for the time of grace and, after it has broken off the bodies that are still being
-        sent, for as long again; a second is enough for that.
-        """
-        cleaning = asyncio.ensure_future(runner.cleanup())
+    async def _finish(self, runner: web.AppRunner, services: Services) -> None:
+        """Lets requests in flight finish for the time of grace, or until asked to hurry; ends the rest."""
+        finishing = asyncio.ensure_future(_finish_politely(runner, services))
         hurrying = asyncio.ensure_future(self._hurrying.wait())
-        limit = self._settings.shutdown_grace_s + 1
-        await asyncio.wait((cleaning, hurrying), timeout=limit, return_when=asyncio.FIRST_COMPLETED)
+        limit = self._settings.shutdown_grace_s
+        await asyncio.wait((finishing, hurrying), timeout=limit, return_when=asyncio.FIRST_COMPLETED)
         hurrying.cancel()
-        if not cleaning.done():
-            cleaning.cancel()
+        if not finishing.done():
+            finishing.cancel()
         with contextlib.suppress(asyncio.CancelledError):
-            await cleaning
+            await finishing
+        if runner.server is not None:  # the polite way did not come to its end
+            await runner.server.shutdown(_AT_ONCE_S)
 
     async def _status(self) -> dict[str, Any]:
         """The part of /api/v1/status that only the process knows."""
@@ -254,3 +253,12 @@ class Server:
                 for listener in self._listeners
             ],
         }
+
+
+async def _finish_politely(runner: web.AppRunner, services: Services) -> None:
+    """Stops listening, ends live feeds, and waits until everything that came in is answered and sent."""
+    for site in list(runner.sites):
+        await site.stop()
+    await runner.app.shutdown()
+    await services.flight.land()
+    await runner.cleanup()

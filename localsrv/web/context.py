@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from localsrv.base.errors import Forbidden, NotFound, Unauthenticated
+from localsrv.web.flight import Flight
 
 if TYPE_CHECKING:
     from localsrv.model.scopes import Grant
@@ -44,6 +45,7 @@ class Services:
     max_body: int = 64 << 20
     max_upload: int = 4 << 30
     extra: dict[type, Any] = field(default_factory=dict)
+    flight: Flight = field(default_factory=Flight)
 
 
 @dataclass(slots=True)
@@ -58,6 +60,8 @@ class Call:
 
 
 SERVICES = web.AppKey("services", Services)
+APPLICATION = web.RequestKey("application", web.Application)
+"""aiohttp's own `request.app` comes with its router, which is not used (`web.dispatch`)."""
 CALL = web.RequestKey("call", Call)
 CORS = web.RequestKey("cors", str)
 """The other origin that may read the answer, where there is one. A handler that begins its own stream hands
@@ -65,7 +69,7 @@ it to `web.headers.decorate`."""
 
 
 def services(request: web.Request) -> Services:
-    return request.app[SERVICES]
+    return request[APPLICATION][SERVICES]
 
 
 def call(request: web.Request) -> Call:
