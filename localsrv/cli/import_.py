@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -12,7 +13,8 @@ import click
 from localsrv.base.errors import BadRequest, LocalsrvError
 from localsrv.cli import output
 from localsrv.cli.import_progress import ForPeople, ForPrograms, Listener
-from localsrv.cli.import_sending import send
+from localsrv.cli.import_sending import known_keys, send
+from localsrv.client import NotRunning
 from localsrv.importing.mapping import plan_import
 from localsrv.importing.plans import Choices
 from localsrv.importing.sources import FORMATS, Options, open_source, spooled
@@ -82,14 +84,26 @@ def import_(
                 renamed=_renamed(rename),
                 empty_text=empty == "text",
             )
-            plan = plan_import(source, choices, listener.reading)
-            listener.mapping(plan)
             if dry_run:
+                plan = plan_import(source, replace(choices, known=_known_now(app)), listener.reading)
+                listener.mapping(plan)
                 listener.result({"dry_run": True, "app": app, "mapping": plan.as_json()})
                 return
             with output.client() as client:
+                choices = replace(choices, known=known_keys(client, app))
+                plan = plan_import(source, choices, listener.reading)
+                listener.mapping(plan)
                 result = send(client, source, plan, app, title, listener)
             listener.result(result)
+
+
+def _known_now(app: str) -> dict[str, tuple[str, ...]]:
+    """The keys of the app's collections, if a server runs: a dry run starts none."""
+    try:
+        with output.running_client() as client:
+            return known_keys(client, app)
+    except NotRunning:
+        return {}
 
 
 @contextlib.contextmanager

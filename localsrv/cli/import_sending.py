@@ -50,6 +50,17 @@ def send(
     }
 
 
+def known_keys(client: Client, app: str) -> dict[str, tuple[str, ...]]:
+    """The keys of the collections that the app has; none if there is no such app."""
+    try:
+        there = client.collections(app)
+    except ApiError as error:
+        if error.http_status != 404:
+            raise
+        return {}
+    return {c["name"]: tuple(c["definition"].get("key", ())) for c in there}
+
+
 def _ensure_app(client: Client, app: str, title: str | None) -> bool:
     """True if the app had to be created."""
     try:

@@ -52,6 +52,7 @@ class DelimitedFile:
             sample = text.read(SAMPLE)
         self._skip, sample = _separator_line(sample)
         self._delimiter = delimiter or self._skip or ("\t" if format == "tsv" else _delimiter(sample))
+        self._newline = "\r\n" if sample.partition("\n")[0].endswith("\r") else "\n"
         self._short = 0
         self.tables: tuple[Table, ...] = (self._table(table),)
 
@@ -82,6 +83,7 @@ class DelimitedFile:
                     f"Column {number} has {called} in the header: it is called `{unique}` here."
                 )
         source = {
+            "newline": self._newline,
             "format": self.format,
             "table": name,
             "delimiter": self._delimiter,

@@ -24,8 +24,9 @@ def delimited_lines(spool: Spool, fetch: Fetch, delimiter: str, notices: list[st
     columns = export_columns(spool.collection, spool.profile)
     source = source_of(spool.collection)
     names = titles(spool.collection, columns, "delimited")
+    newline = "\r\n" if source.get("newline") == "\r\n" else "\n"
     if source.get("header", True):
-        yield _line([_quoted(name, delimiter) for name in names], delimiter)
+        yield _line([_quoted(name, delimiter) if name else "" for name in names], delimiter, newline)
     fields = {c.field for c in columns}
     left_out = 0
     for document in spool.documents():
@@ -40,16 +41,16 @@ def delimited_lines(spool: Spool, fetch: Fetch, delimiter: str, notices: list[st
             else:
                 value = document.get(column.field)
                 cells.append("" if value is None else _quoted(_cell(value, column), delimiter))
-        yield _line(cells, delimiter)
+        yield _line(cells, delimiter, newline)
     if left_out:
         notices.append(
             f"{left_out} attachments of `{spool.collection.name}` are not in the file: export as json."
         )
 
 
-def _line(cells: list[str], delimiter: str) -> bytes:
+def _line(cells: list[str], delimiter: str, newline: str) -> bytes:
     # A blank line is no row, so the only cell of a row is never nothing at all.
-    return (delimiter.join(cells) or '""').encode() + b"\r\n"
+    return ((delimiter.join(cells) or '""') + newline).encode()
 
 
 def _quoted(text: str, delimiter: str) -> str:

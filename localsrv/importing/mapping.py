@@ -54,7 +54,12 @@ def plan_import(source: Source, choices: Choices, progress: Progress | None = No
 def _plan_table(
     source: Source, table: Table, name: str, choices: Choices, notices: list[str], progress: Progress | None
 ) -> TablePlan:
+    known = choices.known.get(name, ())
+    if known and not choices.key and not table.primary_key:
+        choices = replace(choices, key=_known_key(table, known))
     profile, keys = _read(source, table, choices, progress)
+    if known and not profile.columns:
+        choices = replace(choices, key=())  # an empty array says nothing of its fields
     said = len(notices)
     columns = table.columns or tuple(Column(c, c) for c in profile.columns if c not in STORE_NAMES)
     key, identity = _key(source, table, profile, keys, choices, notices)
@@ -83,6 +88,12 @@ def _plan_table(
     )
     notices[said:] = list(dict.fromkeys(notices[said:]))
     return TablePlan(table, collection, plans, identity, profile.rows)
+
+
+def _known_key(table: Table, key: tuple[str, ...]) -> tuple[str, ...]:
+    """The key of the collection that is there, if the file can have it; JSON shows its columns only later."""
+    columns = [c.name for c in table.columns]
+    return key if not columns or all(k in columns for k in key) else ()
 
 
 def _read(
@@ -207,6 +218,8 @@ def _plan_field(
             kind = None if "BLOB" in column.declared.upper() else FieldType.JSON
         if kind is None and found.opaque:
             kind = FieldType.JSON
+        if kind is None and is_key:
+            kind = FieldType.TEXT
     convert = converter(kind or FieldType.JSON, is_textual=source.is_textual)
     blank = "" if empty and source.is_textual and kind is FieldType.TEXT and not is_key else None
     return FieldPlan(column.name, field, kind, convert, attachments, profile.absent(column.name), blank)

@@ -20,6 +20,8 @@ def merged(there: Collection, brought: Collection) -> Collection:
     Raises:
         Conflict: the keys differ, so the documents' ids would.
     """
+    if not brought.fields and not brought.key:
+        return there
     if there.key != brought.key:
         before = ", ".join(there.key) or "no key"
         raise Conflict(

@@ -79,10 +79,12 @@ class Choices:
     """What the person says about the mapping.
 
     `only` keeps the tables of these collections; `key` is for the single table left; `renamed` is table →
-    collection; `empty_text` reads empty cells of text columns as empty texts instead of null.
+    collection; `empty_text` reads empty cells of text columns as empty texts instead of null. `known` has the
+    keys of collections that are there: a file that declares none goes by them.
     """
 
     only: tuple[str, ...] = ()
     key: tuple[str, ...] = ()
     renamed: Mapping[str, str] = field(default_factory=dict)
     empty_text: bool = False
+    known: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
