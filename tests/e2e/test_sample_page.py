@@ -304,7 +304,8 @@ async def test_a_revoked_token_ends_the_session(
 ) -> None:
     async with windows(browser) as watched:
         page = await opened(watched, shop)
-        (key,) = (key for key in client.keys() if key["app"] == "inventory")
+        held = client.keys()
+        (key,) = (key for key in held if key["app"] == "inventory")
         client.revoke_key(key["id"])
         await expect(page.locator("#gate")).to_contain_text("This browser is no longer let in")
         await page.reload()
@@ -356,7 +357,7 @@ async def test_every_control_has_a_name(shop: RunningServer, browser: Browser) -
         page = await opened(watched, shop, "?product=1")
         unnamed = await page.evaluate(
             """() => [...document.querySelectorAll("#app button, #app input, #app select, #app a")]
-                .filter((e) => !(e.innerText || e.textContent || e.getAttribute("aria-label") || e.labels?.length))
+                .filter((e) => !(e.textContent || e.ariaLabel || e.labels?.length))
                 .map((e) => e.outerHTML)"""
         )
         assert unnamed == []

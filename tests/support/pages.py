@@ -1,4 +1,4 @@
-"""Pages as a person uses them: opened with a one-time code, watched for errors and for requests to elsewhere."""
+"""Pages as a person uses them: opened by a one-time code, watched for errors and requests to elsewhere."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ export async function drawDrawer(server, place, key, row, fields) {
   const heading = h("h2", { tabindex: -1 }, title);
   fill(
     drawer,
-    h("div", { class: "drawer-head" }, heading, h("button", { class: "button quiet square", type: "button", "aria-label": "Close", onClick: closeDrawer }, icon("close"))),
+    h("div", { class: "drawer-head" }, h("div", {}, h("p", { class: "hint" }, place.collection), heading), h("button", { class: "button quiet square", type: "button", "aria-label": "Close", onClick: closeDrawer }, icon("close"))),
     h(
       "dl",
       { class: "row-fields" },

@@ -5,7 +5,7 @@ import { bytes, counted, number } from "/kit/format.js";
 import { address, go } from "./place.js";
 
 const NEW = "";
-const SHOWN_FIELDS = 12;
+const SHOWN_FIELDS = 8;
 
 export class Importer {
   #server;
@@ -42,26 +42,26 @@ export class Importer {
       const upload = await this.#server.upload(file, (sent) => meter.set(sent, `${bytes(sent)} of ${bytes(file.size)}`));
       if (turn !== this.#turn) return;
       this.#upload = upload;
-      await this.#preview(suggestedId(file.name), titleOf(file.name), null);
+      await this.#preview();
     } catch (error) {
       if (turn === this.#turn) this.#failed(error, () => this.start(file));
     }
   }
 
-  /** Asks for the mapping. `target` is null for a new app, or the id of one there is. */
-  async #preview(newId, title, target) {
+  /** Asks for the mapping. */
+  async #preview() {
     const turn = this.#turn;
     const meter = progress("Reading", null);
     this.#show(this.#file.name, bytes(this.#file.size), meter.element);
-    const request = { upload: this.#upload, app: target ?? newId, dry_run: true, options: {} };
+    const request = { upload: this.#upload, app: suggestedId(this.#file.name), dry_run: true, options: {} };
     const { mapping } = await this.#server.import(request, () => {}, (id) => (this.#id = id));
-    if (turn === this.#turn) this.#drawMapping(mapping, newId, title, target);
+    if (turn === this.#turn) this.#drawMapping(mapping);
   }
 
-  #drawMapping(mapping, newId, title, target) {
+  #drawMapping(mapping) {
     const rows = mapping.collections.reduce((sum, collection) => sum + collection.rows, 0);
-    const app = h("select", { class: "input", id: "import-app" }, h("option", { value: NEW }, "A new app"), this.#server.apps.map((known) => h("option", { value: known.id, selected: known.id === target }, known.title ?? known.id)));
-    const id = h("input", { class: "input", id: "import-id", value: newId, pattern: "[a-z][a-z0-9\\-]{0,40}", required: true, autocomplete: "off", spellcheck: "false" });
+    const app = h("select", { class: "input", id: "import-app" }, h("option", { value: NEW }, "A new app"), this.#server.apps.map((known) => h("option", { value: known.id }, known.title ?? known.id)));
+    const id = h("input", { class: "input", id: "import-id", value: suggestedId(this.#file.name), pattern: "[a-z][a-z0-9\\-]{0,40}", required: true, autocomplete: "off", spellcheck: "false" });
     const idField = h("div", { class: "field" }, h("label", { for: "import-id" }, "Its id"), id, h("span", { class: "hint" }, "a–z, 0–9 and -"));
     const redraw = () => (idField.hidden = app.value !== NEW);
     app.addEventListener("change", redraw);
@@ -73,7 +73,7 @@ export class Importer {
         onSubmit: (event) => {
           event.preventDefault();
           const chosen = app.value === NEW ? id.value : app.value;
-          this.#run(chosen, app.value === NEW ? title : null, rows);
+          this.#run(chosen, app.value === NEW ? titleOf(this.#file.name) : null, rows);
         },
       },
       h("div", { class: "field" }, h("label", { for: "import-app" }, "Into"), app),
@@ -94,7 +94,7 @@ export class Importer {
     const turn = ++this.#turn;
     const meter = progress("Importing", rows);
     const stop = h("button", { class: "button", type: "button", onClick: () => this.#cancel() }, "Stop");
-    this.#show(this.#file.name, `into ${appId}`, meter.element, stop);
+    this.#show(this.#file.name, `into ${appId}`, meter.element, h("div", { class: "actions" }, stop));
     const request = { upload: this.#upload, app: appId, dry_run: false, options: {}, ...(title ? { title } : {}) };
     const sofar = new Map();
     try {
@@ -123,7 +123,7 @@ export class Importer {
     const violations = rows.reduce((total, collection) => total + (collection.violation_count ?? 0), 0);
     this.#file = null;
     this.#show(
-      "Imported",
+      `Imported into ${appId}`,
       [`${counted(sum("created"), "row")} new`, `${number(sum("updated"))} changed`, `${number(sum("unchanged"))} as they were`].join(" · "),
       violations > 0 && h("p", { class: "error-text" }, `${counted(violations, "row")} broke a rule and were stored all the same.`),
       h(
@@ -198,7 +198,7 @@ function mappedCollection({ table, collection, rows, fields, definition }) {
       "li",
       {},
       h("span", { class: "mapped-name" }, field.field, field.field !== field.column && h("span", { class: "hint" }, ` from ${field.column}`)),
-      h("span", { class: "type" }, [field.type, key.has(field.field) && "key", relations.has(field.field) && `→ ${relations.get(field.field)}`].filter(Boolean).join(", ")),
+      h("span", { class: "type" }, `${field.type}${key.has(field.field) ? ", key" : ""}${relations.has(field.field) ? ` → ${relations.get(field.field)}` : ""}`),
     );
   const rest = fields.slice(SHOWN_FIELDS);
   return h(

@@ -186,7 +186,7 @@ export class RowsRoom {
 
   #draw(isFiltered) {
     const columns = this.#columns();
-    this.#summary.textContent = isFiltered ? `${counted(this.#total, "row")} of ${number(Math.max(this.#total, this.#collection.documents))}` : counted(this.#total, "row");
+    this.#summary.textContent = isFiltered ? `${number(this.#total)} of ${counted(Math.max(this.#total, this.#collection.documents), "row")}` : counted(this.#total, "row");
     const order = this.#order;
     const heads = columns.map((name) => {
       const isCurrent = order?.field === name;
