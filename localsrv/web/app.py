@@ -7,6 +7,7 @@ database → handler → one error renderer per face → headers that every answ
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from aiohttp import web
 
@@ -59,13 +60,23 @@ def served() -> Iterator[tuple[str, Route]]:
         yield "/apps/{app}" + route.path, route
 
 
-def build_app(services: Services) -> web.Application:
-    """The server's application. Its lifetime and that of `services` are the caller's."""
-    app = web.Application(client_max_size=services.max_body)
-    app[SERVICES] = services
-    routes = app[openapi.SERVED] = tuple(served())
-    app[live.ENDINGS] = set()
-    app.on_shutdown.append(live.end_all)
-    dispatcher = Dispatcher(services, RouteTable(routes), RENDERERS)
-    app.router.add_route("*", "/{path:.*}", dispatcher.handle, expect_handler=dispatcher.expect)
-    return app
+class Runner(web.AppRunner):
+    """aiohttp's runner of the whole server, with every request handed to the dispatcher.
+
+    `options` are those of `web.AppRunner`. The lifetime of `services` is the caller's.
+    """
+
+    def __init__(self, services: Services, **options: Any) -> None:
+        app = web.Application(client_max_size=services.max_body)
+        app[SERVICES] = services
+        routes = app[openapi.SERVED] = tuple(served())
+        app[live.ENDINGS] = set()
+        app.on_shutdown.append(live.end_all)
+        self._dispatcher = Dispatcher(app, services, RouteTable(routes), RENDERERS)
+        super().__init__(app, access_log=None, handle_signals=False, **options)
+
+    async def setup(self) -> None:
+        await super().setup()
+        assert self.server is not None
+        # As in aiohttp's own application: the requests of its factory are web.Requests.
+        self.server.request_handler = self._dispatcher.handle  # type: ignore[assignment]

@@ -26,7 +26,7 @@ from localsrv.store.changes import Change, ChangeBatch, EpochChanged
 from localsrv.store.database import Database
 from localsrv.web import auth
 from localsrv.web.admin.info import FLAG, TEXT, TEXT_OR_NULL, obj
-from localsrv.web.context import CALL, CORS, call, database, grant, require, services
+from localsrv.web.context import APPLICATION, CALL, CORS, call, database, grant, require, services
 from localsrv.web.headers import decorate
 from localsrv.web.routes import ANY, Route
 
@@ -206,7 +206,7 @@ async def changes(request: web.Request) -> web.StreamResponse:
 @contextlib.contextmanager
 def _ending(request: web.Request, holder: Grant) -> Iterator[Ending]:
     """An `Ending` that the grant's revocation and the server's leaving set."""
-    ending, endings = Ending(), request.app[ENDINGS]
+    ending, endings = Ending(), request[APPLICATION][ENDINGS]
     endings.add(ending)
     try:
         with services(request).grants.watch(holder, ending.revoke):

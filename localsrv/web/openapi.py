@@ -13,7 +13,7 @@ from localsrv.model.schema import Collection, Field, FieldType
 from localsrv.model.scopes import read
 from localsrv.web.admin.answers import json_answer
 from localsrv.web.admin.info import ERROR
-from localsrv.web.context import app, database, grant, services
+from localsrv.web.context import APPLICATION, app, database, grant, services
 from localsrv.web.routes import ADMIN, ANY, OPEN, Face, Route
 
 Json = dict[str, Any]
@@ -51,7 +51,7 @@ _FIELD_SCHEMAS: Mapping[FieldType, Mapping[str, Any]] = {
 async def server_document(request: web.Request) -> web.Response:
     """The document of all routes."""
     paths: dict[str, Json] = {}
-    for path, route in request.app[SERVED]:
+    for path, route in request[APPLICATION][SERVED]:
         paths.setdefault(path, {})[route.method.lower()] = operation(path, route)
     return json_answer(_document("localsrv", services(request).addresses.url, paths, {}))
 
@@ -60,7 +60,7 @@ async def app_document(request: web.Request) -> web.Response:
     """The document of one app: each collection that the grant may read, with its fields."""
     here, holder = app(request), grant(request)
     base = services(request).addresses.path_url(here.id)
-    routes = [route for _, route in request.app[SERVED] if route.face is Face.REST]
+    routes = [route for _, route in request[APPLICATION][SERVED] if route.face is Face.REST]
     known = database(request).collections
     readable = {n: s.definition for n, s in sorted(known.items()) if holder.allows(here.id, read(n))}
     paths, schemas = collection_paths(routes, readable)

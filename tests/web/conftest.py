@@ -20,7 +20,7 @@ from localsrv.services.grants import Grants, new_token
 from localsrv.services.signing import Signer
 from localsrv.store.system import System
 from localsrv.web.addresses import Addresses
-from localsrv.web.app import build_app
+from localsrv.web.app import Runner
 from localsrv.web.context import Services
 from localsrv.web.live import ENDINGS, Ending
 
@@ -169,7 +169,7 @@ async def web_server(tmp_path: Path) -> AsyncIterator[WebServer]:
         max_body=1 << 20,
         max_upload=4 << 20,
     )
-    runner = web.AppRunner(build_app(services), access_log=None, handle_signals=False, shutdown_timeout=5)
+    runner = Runner(services, shutdown_timeout=5)
     await runner.setup()
     await web.SockSite(runner, listener).start()
     async with aiohttp.ClientSession() as session:

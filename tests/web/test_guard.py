@@ -153,8 +153,8 @@ RAW = [
     ("HTTP/1.0 without a host", "GET /api/v1/health HTTP/1.0\r\n\r\n", 400),
     ("absolute target", "GET http://evil.example/api/v1/health HTTP/1.1\r\nHost: {host}\r\n"
      "Connection: close\r\n\r\n", 400),
-    ("no path", "OPTIONS * HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n", 404),
-    ("CONNECT", "CONNECT evil.example:443 HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n", 404),
+    ("no path", "OPTIONS * HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n", 400),
+    ("CONNECT", "CONNECT evil.example:443 HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n", 400),
     ("bytes in a header", "GET /api/v1/health HTTP/1.1\r\nHost: {host}\r\nX: \x00\r\n\r\n", 400),
     ("header without a colon", "GET /api/v1/health HTTP/1.1\r\nHost: {host}\r\nnonsense\r\n\r\n", 400),
     ("folded header", "GET /api/v1/health HTTP/1.1\r\nHost: {host}\r\nX: a\r\n b\r\n\r\n", 400),
