@@ -28,6 +28,8 @@ from localsrv.store.query_values import CONVERT, SqlValue, container, json_path,
 
 Convert = Callable[[str], SqlValue]
 
+_FLAT = 50
+
 
 class Binder(NamedTuple):
     """What a `?` stands for: a constant, or the literal number `slot` after conversion."""
@@ -60,6 +62,14 @@ def sql(template: str, *parts: Fragment) -> Fragment:
 
 def joined(separator: str, parts: list[Fragment]) -> Fragment:
     return Fragment(separator.join(p.sql for p in parts), tuple(b for p in parts for b in p.binders))
+
+
+def balanced(word: str, parts: list[Fragment]) -> Fragment:
+    """The parts joined by AND or OR; many of them as a balanced tree, since SQLite limits its depth."""
+    if len(parts) <= _FLAT:
+        return joined(word, parts)
+    half = len(parts) // 2
+    return sql(f"({{}}){word}({{}})", balanced(word, parts[:half]), balanced(word, parts[half:]))
 
 
 def constant(value: SqlValue) -> Fragment:
@@ -177,12 +187,12 @@ class Expressions:
         """All conditions together, None when there are none."""
         if not conditions:
             return None
-        return joined(" AND ", [self.condition(c) for c in conditions])
+        return balanced(" AND ", [self.condition(c) for c in conditions])
 
     def condition(self, condition: Condition) -> Fragment:
         if isinstance(condition, Group):
             word = " AND " if condition.joined_by == "and" else " OR "
-            found = sql("({})", joined(word, [self.condition(c) for c in condition.parts]))
+            found = sql("({})", balanced(word, [self.condition(c) for c in condition.parts]))
         elif condition.operator in _FULL_TEXT:
             found = self.full_text(condition)
         else:

@@ -291,7 +291,7 @@ def _ranked(shape: Shape, table: TableInfo, e: Expressions) -> tuple[Fragment, F
         )
     query, complement = e.match(condition)
     if query is None or complement:
-        return source, Fragment("0")
+        return source, Fragment("NULL")
     index = quoted(f"localsrv_fts_{table.name}")
     weights = ", ".join(repr(float(w)) for w in table.full_text.values())
     scores = sql(

@@ -7,9 +7,11 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from localsrv.base.errors import LocalsrvError
-from localsrv.model.query import parse_query
+from localsrv.model.query import Operator, parse_query
 from localsrv.model.schema import FieldType
 from localsrv.store.driver import quoted, sqlite3
 from localsrv.store.functions import register
@@ -237,6 +239,83 @@ def test_filters_choose_rows(db: Any, query: str, expected: list[int]) -> None:
     assert found.fetchall() == [(7, num) for num in expected]
     targets = compile_targets(select, TABLE)
     assert sorted(i for _, i, _, _ in db.execute(targets.sql, targets.params)) == [f"id{n}" for n in expected]
+
+
+def test_long_queries_stay_within_sqlites_limits(db: Any) -> None:
+    many = ",".join(f"num.eq.{n}" for n in range(5000))
+    assert len(run(db, f"or=({many})")) == 5
+    assert len(run(db, "&".join(["num=lt.9"] * 1500))) == 5
+    nested = "and(num.lt.9," * 98 + "num.gt.0" + ")" * 98
+    assert len(run(db, f"or=({nested})")) == 5
+    assert len(run(db, "select=" + ",".join(f"c{n}:num" for n in range(500)) + "&limit=1")[0]) == 500
+    assert len(run(db, "order=" + ",".join(["num"] * 500))) == 5
+    words = " ".join(f"w{n}" for n in range(700))
+    assert run(db, f"_text=plfts.{words}") == []
+    assert run(db, "num=in.(" + ",".join(map(str, range(100, 9000))) + ")") == []
+
+
+_LITERALS = st.one_of(
+    st.text(max_size=12),
+    st.sampled_from(
+        [
+            "1",
+            "-0",
+            "1e999",
+            "NaN",
+            "true",
+            "{a,b}",
+            '{"a":1}',
+            "[1]",
+            "2024-01-01",
+            "*a*",
+            "%%%%_\\\\",
+            "(a|",
+        ]
+    ),
+    st.lists(
+        st.sampled_from(["a", "&", "|", "!", "(", ")", "<->", "<2>", ":*", "'", '"', "or", "-", " "])
+    ).map("".join),
+)
+_COLUMNS = st.sampled_from(
+    [
+        *map(json.dumps, FIELDS),
+        "id",
+        "_rev",
+        "free",
+        "extra",
+        "extra->a",
+        'tags->0->>"é.\\""',
+        "id->a",
+        "_text",
+        "none",
+    ]
+)
+
+
+@settings(max_examples=1500, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    _COLUMNS,
+    st.sampled_from(list(Operator)),
+    _LITERALS,
+    st.sampled_from(["", "(any)", "(all)"]),
+    st.booleans(),
+)
+def test_every_operator_takes_or_refuses_every_literal(
+    db: Any, column: str, operator: Operator, literal: str, quantifier: str, negated: bool
+) -> None:
+    if quantifier:
+        literal = "{" + json.dumps(literal) + "}"
+    elif operator is Operator.IN:
+        literal = "(" + json.dumps(literal, ensure_ascii=False) + ")"
+    value = f"{'not.' if negated else ''}{operator}{quantifier}.{literal}"
+    try:
+        select = parse_query([(column, value), ("order", "_rank" if "fts" in value else column)])
+        statement, count = compile_select(select, TABLE), compile_count(select, TABLE)
+    except LocalsrvError as error:
+        assert error.status == 400
+    else:
+        rows = [json.loads(statement.finish(r)) for r in db.execute(statement.sql, statement.params)]
+        assert db.execute(count.sql, count.params).fetchone() == (len(rows),)
 
 
 def test_a_cached_shape_binds_new_literals(db: Any) -> None:

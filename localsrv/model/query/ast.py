@@ -15,6 +15,9 @@ from functools import cached_property
 MAX_DEPTH = 100
 """How deep `and`, `or` and embeddings may nest."""
 
+MAX_TERMS = 500
+"""How many columns one `select` may return, and how many terms one `order` may have."""
+
 
 class Operator(StrEnum):
     """A filter's operator, by its name in the query string."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from localsrv.model.query.ast import MAX_DEPTH, Embed, Item, Order, Shape
+from localsrv.model.query.ast import MAX_DEPTH, MAX_TERMS, Embed, Item, Order, Shape
 from localsrv.model.query.scan import Scanner
 
 AGGREGATES = frozenset(("count", "sum", "avg", "min", "max"))
@@ -39,6 +39,8 @@ def _items(scanner: Scanner, depth: int) -> tuple[tuple[Item, ...], tuple[Embed,
             pass
         if not scanner.take(","):
             return tuple(items), tuple(embeds)
+        if len(items) + len(embeds) == MAX_TERMS:
+            raise scanner.error(f"at most {MAX_TERMS} columns")
 
 
 def _item(scanner: Scanner, depth: int) -> Item | Embed:
@@ -112,6 +114,8 @@ def parse_order(text: str) -> tuple[Order, ...]:
     terms: list[Order] = []
     while True:
         terms.append(_order_term(scanner))
+        if len(terms) > MAX_TERMS:
+            raise scanner.error(f"at most {MAX_TERMS} terms")
         if not scanner.take(","):
             scanner.expect_end()
             return tuple(terms)
