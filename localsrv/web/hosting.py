@@ -130,18 +130,19 @@ def _find(
     root: Path, segments: Sequence[str], single_page: bool, accepted: frozenset[str]
 ) -> tuple[Content, str | None] | str | None:
     """What to serve and its encoding, or the address to go to, or None. Runs in a thread."""
-    path = inside(root, segments)
+    if not all(segments[:-1]) or not all(_is_served(name) for name in segments if name):
+        return None  # an empty segment before the last, as in `//elsewhere`, or a name that is never served
+    path = inside(root, [s for s in segments if s])
     if path is not None and path.is_dir():
-        if segments[-1]:
-            return (
-                "/" + "/".join(quote(s, safe="") for s in segments) + "/"
-                if (path / "index.html").is_file()
-                else None
-            )
-        path = inside(root, [*segments[:-1], "index.html"])
-    elif path is None or not path.is_file():
+        if not segments[-1]:
+            path = inside(root, [*segments[:-1], "index.html"])
+        elif (path / "index.html").is_file():
+            return "/" + "/".join(quote(s, safe="") for s in segments) + "/"
+    elif path is not None and not segments[-1]:
+        return None  # a file is no folder
+    if (path is None or path.is_dir()) and single_page and "." not in segments[-1]:
         # A name with an extension is a file that is missing; a page in its place would only confuse.
-        path = inside(root, ["index.html"]) if single_page and "." not in segments[-1] else None
+        path = inside(root, ["index.html"])
     if path is None or not path.is_file():
         return None
     content_type = CONTENT_TYPES.get(path.suffix.lower(), "application/octet-stream")
@@ -159,14 +160,13 @@ def _content(path: Path, content_type: str) -> Content:
     )
 
 
-def inside(root: Path, segments: Sequence[str]) -> Path | None:
-    """The path below `root`, links resolved; None when it leaves `root` or has a name that is not served."""
-    if not all(segments[:-1]):
-        return None  # an empty segment before the last, as in `//elsewhere`
-    names = [s for s in segments if s]
-    for name in names:
-        if name.startswith(".") or any(c in name for c in '/\\:\0<>|"?*') or name.endswith((" ", ".")):
-            return None
+def _is_served(name: str) -> bool:
+    """Whether a file of this name may be served: no dotfile, nothing that is special to a file system."""
+    return not (name.startswith(".") or name.endswith((" ", ".")) or any(c in name for c in '/\\:\0<>|"?*'))
+
+
+def inside(root: Path, names: Sequence[str]) -> Path | None:
+    """The file or folder below `root`, links resolved; None when there is none, or it lies outside."""
     try:
         path = root.joinpath(*names).resolve(strict=True)
         if not path.is_relative_to(root.resolve()):
