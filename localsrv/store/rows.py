@@ -61,12 +61,13 @@ class WriteResult:
 
 
 class PreparedRow(NamedTuple):
-    """A row ready to be written. `fresh`: its id was made here."""
+    """A row ready to be written. `fresh`: its id was made here. `defaulted`: fields that nobody sent."""
 
     id: str
     document: Row
     rev: str | None
     fresh: bool
+    defaulted: frozenset[str] = frozenset()
 
 
 def prepare(state: CollectionState, row: Row) -> PreparedRow:
@@ -81,17 +82,19 @@ def prepare(state: CollectionState, row: Row) -> PreparedRow:
         if locked is not None and not isinstance(locked, str):
             raise InvalidValue("`_rev` must be a text.")
     key, shape = state.definition.key, state.shape
+    filled = shape.with_defaults(row)
+    defaulted = frozenset(filled.keys() - row.keys()) if filled is not row else frozenset()
     if key:
-        document = shape.checked(shape.with_defaults(row))
-        return PreparedRow(check_id(identity_of(key, document)), document, locked, False)
+        document = shape.checked(filled)
+        return PreparedRow(check_id(identity_of(key, document)), document, locked, False, defaulted)
     given = None
-    if "id" in row:
-        row = dict(row)
-        given = row.pop("id")
-    document = shape.checked(shape.with_defaults(row))
+    if "id" in filled:
+        filled = dict(filled)
+        given = filled.pop("id")
+    document = shape.checked(filled)
     if given is None:
-        return PreparedRow(uuid7(), document, locked, True)
-    return PreparedRow(check_id(given), document, locked, False)
+        return PreparedRow(uuid7(), document, locked, True, defaulted)
+    return PreparedRow(check_id(given), document, locked, False, defaulted)
 
 
 class Rows:
@@ -169,7 +172,8 @@ class Rows:
             if options.resolution == "ignore":
                 result.ids[index] = ""  # PostgREST returns no row for one that was ignored
                 return
-            merged = orjson.loads(current.body) | one.document
+            sent = {n: v for n, v in one.document.items() if n not in one.defaulted}
+            merged = orjson.loads(current.body) | sent
             self._require(current, one.rev)
             self._keep_identity(state, current, merged)
             if not self._change(tx, state, current, merged):

@@ -128,6 +128,13 @@ async def test_upsert(client: Any, db: Database) -> None:
     assert (status, body["code"]) == (400, "42P10")
 
 
+async def test_an_upsert_leaves_what_nobody_sent(client: Any, db: Database) -> None:
+    await send(client, "PATCH", "products?id=eq.1", {"stock": 3})
+    merge = {"Prefer": "resolution=merge-duplicates"}
+    assert (await send(client, "POST", "products", {"id": 1, "name": "Again"}, **merge))[0] == 200
+    assert (row(db, "products", "1")["stock"], row(db, "products", "1")["name"]) == (3, "Again")
+
+
 async def test_patch(client: Any, db: Database) -> None:
     status, body, headers = await send(client, "PATCH", "products?category_id=eq.1", {"stock": 0})
     assert (status, body, headers["Content-Range"]) == (204, "", "0-4/*")
