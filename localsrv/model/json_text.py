@@ -20,7 +20,7 @@ MAX_NESTING = 100
 """How deep arrays and objects may nest."""
 
 _MIN, _MAX = -(2**63), 2**63 - 1
-_LONG_NUMBER = re.compile(rb"[0-9](?:[0-9]|\.[0-9]){15}")
+_LONG_NUMBER = re.compile(rb"[0-9](?:[0-9]|\.[0-9]){15}[0-9.eE+-]*")
 _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|-?[0-9][0-9.eE+-]*')
 _NOT_BRACKETS = bytes(c for c in range(256) if c not in b"[]{}")
 
@@ -38,7 +38,7 @@ def parse_json(data: bytes, *, where: str = "body") -> Any:
         value = orjson.loads(data)
     except orjson.JSONDecodeError as error:
         raise _not_json(error, data, where) from error
-    if _LONG_NUMBER.search(data):
+    if _LONG_NUMBER.search(data) and orjson.dumps(value) != data:  # as sent, so every digit is kept
         _check_numbers(data, where)
     if b"\\u0000" in data and _holds_nul(value):
         raise InvalidValue(
@@ -71,16 +71,33 @@ def _not_json(error: orjson.JSONDecodeError, data: bytes, where: str) -> BadRequ
 
 
 def _check_numbers(data: bytes, where: str) -> None:
+    # A long run of digits may also stand inside a text. Only when one would be refused is it worth
+    # finding out, token by token, whether it is a number at all.
+    for match in _LONG_NUMBER.finditer(data):
+        if _why_inexact(match.group()) is not None:
+            break
+    else:
+        return
     for match in _TOKEN.finditer(data):
         token = match.group()
         if len(token) < 16 or token[0] == 0x22:
             continue
-        text = token.decode("ascii")
+        if reason := _why_inexact(token):
+            raise _inexact(token.decode("ascii"), where, reason)
+
+
+def _why_inexact(token: bytes) -> str | None:
+    """Why a number would not be kept as it was sent."""
+    text = token.decode("ascii")
+    try:
         if text.lstrip("-").isdigit():
             if len(text) > 20 or not _MIN <= int(text) <= _MAX:
-                raise _inexact(text, where, "a whole number beyond 64 bits")
-        elif len(text) > 800 or Decimal(text) != Decimal(repr(float(text))):
-            raise _inexact(text, where, "a number with more digits than a double keeps")
+                return "a whole number beyond 64 bits"
+        elif len(text) > 800 or (repr(float(text)) != text and Decimal(text) != Decimal(repr(float(text)))):
+            return "a number with more digits than a double keeps"
+    except (ValueError, ArithmeticError):
+        return "no number"  # digits inside a text, such as a date or a version
+    return None
 
 
 def _inexact(text: str, where: str, reason: str) -> InvalidValue:
