@@ -20,7 +20,9 @@ LONGEST_SECONDS = 3600
 
 
 class Signer:
-    """`key` is at least 32 random bytes. Without one, URLs end with this process."""
+    """`key` is at least 32 random bytes. Without one a random key of this process serves: URLs live for
+    minutes, and a key that is stored nowhere cannot leak.
+    """
 
     def __init__(self, key: bytes | None = None, clock: Callable[[], float] = time.time) -> None:
         if key is not None and len(key) < 32:
