@@ -8,14 +8,16 @@ from collections.abc import Sequence
 from typing import Any
 
 import orjson
-from aiohttp import web
-from multidict import CIMultiDict
+from aiohttp import hdrs, web
+from multidict import CIMultiDict, istr
 
 from localsrv.base.errors import NotAcceptable, RangeNotSatisfiable
 from localsrv.model.query import Select
 from localsrv.store.query_table import TableInfo
 from localsrv.web.rest.media import Form
 from localsrv.web.rest.preferences import Preferences
+
+_PREFERENCE_APPLIED = istr("Preference-Applied")
 
 
 def body_of(rows: Sequence[str], form: Form, select: Select, table: TableInfo) -> bytes:
@@ -112,13 +114,13 @@ def answer(
     """A response with the headers of this face. `etag` is a revision."""
     headers: CIMultiDict[str] = CIMultiDict()
     if body is not None:
-        headers["Content-Type"] = form.content_type
+        headers[hdrs.CONTENT_TYPE] = form.content_type
     if range_text is not None:
-        headers["Content-Range"] = range_text
+        headers[hdrs.CONTENT_RANGE] = range_text
     if preferences.applied:
-        headers["Preference-Applied"] = ", ".join(preferences.applied)
+        headers[_PREFERENCE_APPLIED] = ", ".join(preferences.applied)
     if etag is not None:
-        headers["ETag"] = f'"{etag}"'
+        headers[hdrs.ETAG] = f'"{etag}"'
     if location is not None:
-        headers["Location"] = location
+        headers[hdrs.LOCATION] = location
     return web.Response(status=status, body=body, headers=headers)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 from localsrv.base.errors import NotAcceptable
 
@@ -13,7 +13,7 @@ ARRAY = "application/vnd.pgrst.array+json"
 CSV = "text/csv"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Form:
     """The chosen form. `strips_nulls` leaves null members out of objects."""
 
@@ -28,7 +28,7 @@ class Form:
     def is_csv(self) -> bool:
         return self.media_type == CSV
 
-    @property
+    @cached_property
     def content_type(self) -> str:
         """The value of the Content-Type header."""
         nulls = ";nulls=stripped" if self.strips_nulls else ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import orjson
 from aiohttp import hdrs, web
+from multidict import istr
 
 from localsrv.base.errors import NotAcceptable
 from localsrv.store.database import Database
@@ -15,6 +16,8 @@ from localsrv.web.rest.media import PLAIN, Form, negotiate
 from localsrv.web.rest.parameters import query_pairs, read_select
 from localsrv.web.rest.preferences import NONE, Preferences, parse_preferences
 
+_ACCEPT_PROFILE, _PREFER = istr("Accept-Profile"), istr("Prefer")
+
 
 async def get_rows(request: web.Request) -> web.Response:
     """Rows of a collection, filtered, ordered and paged by the query string."""
@@ -22,10 +25,10 @@ async def get_rows(request: web.Request) -> web.Response:
     db = database(request)
     name = param(request, "collection")
     table = db.collection(name).info
-    check_schema(headers.get("Accept-Profile"))
+    check_schema(headers.get(_ACCEPT_PROFILE))
     form = negotiate(headers.get(hdrs.ACCEPT))
     pairs = query_pairs(request.raw_path.partition("?")[2])
-    preferences = parse_preferences(headers.getall("Prefer")) if "Prefer" in headers else NONE
+    preferences = parse_preferences(headers.getall(_PREFER)) if _PREFER in headers else NONE
     if preferences is NONE and not form.is_csv:
         single = identity_of_pairs(pairs, table)
         if single is not None and hdrs.RANGE not in headers:
