@@ -21,6 +21,7 @@ MAX_NESTING = 100
 
 _MIN, _MAX = -(2**63), 2**63 - 1
 _LONG_NUMBER = re.compile(rb"[0-9](?:[0-9]|\.[0-9]){15}[0-9.eE+-]*")
+_VERY_LONG = re.compile(rb"[0-9]{19}")
 _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|-?[0-9][0-9.eE+-]*')
 _NOT_BRACKETS = bytes(c for c in range(256) if c not in b"[]{}")
 
@@ -38,7 +39,8 @@ def parse_json(data: bytes, *, where: str = "body") -> Any:
         value = orjson.loads(data)
     except orjson.JSONDecodeError as error:
         raise _not_json(error, data, where) from error
-    if _LONG_NUMBER.search(data) and orjson.dumps(value) != data:  # as sent, so every digit is kept
+    # A body that comes out as it went in has kept every digit; 19 of them may still be more than 64 bits.
+    if _LONG_NUMBER.search(data) and (orjson.dumps(value) != data or _VERY_LONG.search(data)):
         _check_numbers(data, where)
     if b"\\u0000" in data and _holds_nul(value):
         raise InvalidValue(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import time
@@ -71,6 +72,10 @@ class Start:
 
 def run(start: Start, on_ready: OnReady | None = None) -> None:
     """Serves until asked to leave. Raises AlreadyRunning, PortTaken, StorageError, ConfigError."""
+    # What was imported stays for good and need not be looked at again; and a request with many rows makes
+    # many objects without a single cycle, which the default thresholds would walk over and over.
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(serve(start, on_ready))
 
