@@ -61,17 +61,12 @@ def import_(
     Tables become collections, columns fields, BLOBs attachments. Importing a file again changes only what
     changed in it; after an interruption, run it again. With --json, progress and result are one JSON a line.
     """
-    if not APP_ID.match(app):
-        raise BadRequest(
-            f"`{app}` cannot be an app's name.",
-            code="bad-app-name",
-            hint="Use a-z, 0-9 and -, starting with a letter, at most 41.",
-        )
     options = Options(
         kind, collection[0] if collection else None, encoding, _delimiter(delimiter), not no_header
     )
     listener: Listener = ForPrograms() if as_json else ForPeople()
     with _told(listener), _file(file) as (path, name):
+        _check_app(app)
         if name is None and not collection:
             options = Options(kind, "items", encoding, options.delimiter, not no_header)
         with open_source(path, options, name=name or "standard input") as source:
@@ -95,6 +90,15 @@ def import_(
                 listener.mapping(plan)
                 result = send(client, source, plan, app, title, listener)
             listener.result(result)
+
+
+def _check_app(app: str) -> None:
+    if not APP_ID.match(app):
+        raise BadRequest(
+            f"`{app}` cannot be an app's name.",
+            code="bad-app-name",
+            hint="Use a-z, 0-9 and -, starting with a letter, at most 41.",
+        )
 
 
 def _known_now(app: str) -> dict[str, tuple[str, ...]]:
