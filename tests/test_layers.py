@@ -41,7 +41,7 @@ OUTSIDE = {
     "fastjsonschema": {"store"},
     "jsonschema": {"store"},
     "keyring": {"vault"},
-    "orjson": {"store", "web", "services", "importing", "server", "client", "cli"},
+    "orjson": {"model", "store", "web", "services", "importing", "server", "client", "cli"},
     "platformdirs": {"base"},
     "pysqlite3": {"store", "importing"},
     "re2": {"store"},
