@@ -105,7 +105,7 @@ def operation(path: str, route: Route, fixed: Mapping[str, str] | None = None) -
     if parameters:
         described["parameters"] = parameters
     if route.request is not None:
-        described["requestBody"] = {"content": {"application/json": {"schema": route.request}}}
+        described["requestBody"] = {"content": {"application/json": {"schema": _plain(route.request)}}}
     if route.scope is OPEN:
         described["security"] = []
     else:
@@ -116,12 +116,19 @@ def operation(path: str, route: Route, fixed: Mapping[str, str] | None = None) -
     return described
 
 
+def _plain(value: Any) -> Any:
+    """A schema without the read-only mappings that route tables are made of."""
+    if isinstance(value, Mapping):
+        return {name: _plain(inner) for name, inner in value.items()}
+    return [_plain(inner) for inner in value] if isinstance(value, list | tuple) else value
+
+
 def _responses(route: Route) -> Json:
     answers: Json = {}
     for status in route.statuses:
         answer: Json = {"description": _STATUS_TEXTS.get(status, "Done")}
         if route.response is not None and status not in (204, 304):
-            answer["content"] = {"application/json": {"schema": route.response}}
+            answer["content"] = {"application/json": {"schema": _plain(route.response)}}
         answers[str(status)] = answer
     error = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
     answers["default"] = {"description": "Refused or failed", "content": error}
