@@ -89,12 +89,16 @@ def contains(left: Any, right: Any) -> bool:
     a top-level array also contains a scalar it has. Numbers and texts of one spelling are equal, since
     `{1,2}` in a filter does not say which they are.
     """
-    if isinstance(right, dict):
-        return isinstance(left, dict) and all(k in left and contains(left[k], v) for k, v in right.items())
-    if isinstance(right, list):
-        return isinstance(left, list) and all(any(contains(have, want) for have in left) for want in right)
-    if isinstance(left, list):
+    if isinstance(left, list) and not isinstance(right, (dict, list)):
         return any(_same(have, right) for have in left)
+    return _within(left, right)
+
+
+def _within(left: Any, right: Any) -> bool:
+    if isinstance(right, dict):
+        return isinstance(left, dict) and all(k in left and _within(left[k], v) for k, v in right.items())
+    if isinstance(right, list):
+        return isinstance(left, list) and all(any(_within(have, want) for have in left) for want in right)
     return _same(left, right)
 
 
