@@ -87,6 +87,9 @@ def run(arguments: list[str] | None = None) -> int:
         return ending.interrupted()
     except BrokenPipeError:
         return ending.broken_pipe()
+    except SystemExit as leaving:
+        # Without its standalone mode click leaves so after completing, with 0, and at a broken pipe, with 1.
+        return ending.broken_pipe() if leaving.code else ending.OK
     except LocalsrvError as error:
         return ending.failure(error)
     except OSError as error:

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from localsrv.cli import output
+from localsrv.cli.arguments import app_argument
 from localsrv.client.shapes import AppInfo
 
 
@@ -59,7 +60,7 @@ def list_apps(as_json: bool) -> None:
 
 
 @app.command()
-@click.argument("app_id", metavar="APP")
+@app_argument()
 @output.json_option
 def info(app_id: str, as_json: bool) -> None:
     """Show one app with its collections."""
@@ -85,7 +86,7 @@ def _print_app(found: AppInfo) -> None:
 
 
 @app.command()
-@click.argument("app_id", metavar="APP")
+@app_argument()
 @click.option("--delete-data", is_flag=True, help="Delete its documents and files too, for good.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @output.json_option

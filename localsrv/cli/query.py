@@ -8,10 +8,11 @@ from typing import Any
 import click
 
 from localsrv.cli import output
+from localsrv.cli.arguments import app_argument
 
 
 @click.command()
-@click.argument("app")
+@app_argument()
 @click.argument("sql")
 @click.option("--param", "-p", "params", multiple=True, metavar="[NAME=]VALUE",
               help="A value for `?`, or for `:name`; several times. Numbers are numbers.")  # fmt: skip
@@ -27,7 +28,7 @@ from localsrv.cli import output
     "--limit", type=click.IntRange(1, 1_000_000), default=1000, show_default=True, help="Most rows."
 )
 @output.json_option
-def query(app: str, sql: str, params: tuple[str, ...], kind: str, limit: int, as_json: bool) -> None:
+def query(app_id: str, sql: str, params: tuple[str, ...], kind: str, limit: int, as_json: bool) -> None:
     """Run a read-only SQL query on an APP's file; `-` reads the SQL from standard input.
 
     Collections are tables, their declared fields columns; `_body` holds the whole document as JSON. Example:
@@ -35,7 +36,7 @@ def query(app: str, sql: str, params: tuple[str, ...], kind: str, limit: int, as
     """
     text = sys.stdin.read() if sql == "-" else sql
     with output.client() as client:
-        found = client.query(app, text, _parameters(params), limit=limit)
+        found = client.query(app_id, text, _parameters(params), limit=limit)
     columns, rows = found["columns"], found["rows"]
     if as_json or kind == "json":
         output.print_json([dict(zip(columns, row, strict=True)) for row in rows])

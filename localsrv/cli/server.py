@@ -7,6 +7,7 @@ import click
 from localsrv.base.errors import LocalsrvError
 from localsrv.base.paths import Paths
 from localsrv.cli import output
+from localsrv.cli.arguments import app_argument
 from localsrv.cli.browser import has_display, open_in_browser
 from localsrv.cli.ending import NOT_RUNNING
 from localsrv.client import NotRunning, connect
@@ -81,17 +82,17 @@ def stop(as_json: bool) -> None:
 
 
 @click.command("open")
-@click.argument("app", required=False)
+@app_argument(required=False)
 @click.option("--print", "only_print", is_flag=True, help="Print the address and open nothing.")
 @output.json_option
-def open_page(app: str | None, only_print: bool, as_json: bool) -> None:
+def open_page(app_id: str | None, only_print: bool, as_json: bool) -> None:
     """Open an app's page, or without APP the first page of localsrv.
 
     The address holds a one-time code, valid for two minutes, that gives the page its access. It is printed,
     and opened in the browser when there is a display.
     """
     with output.client() as client:
-        code = client.create_code(app)
+        code = client.create_code(app_id)
     if as_json:
         output.print_json(code)
     else:

@@ -56,6 +56,7 @@ def start(paths: Paths) -> RunningServer:
     while time.monotonic() < deadline:
         server = server_file.find(paths)
         if server is not None:
+            process.returncode = 0  # it is on its own now: nobody shall wait for it, or warn that nobody did
             return server
         if process.poll() is not None and lock.holder(paths.lock_file) is None:
             raise _failed(output)
