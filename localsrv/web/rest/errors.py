@@ -23,6 +23,7 @@ _BY_CODE: Mapping[str, str] = MappingProxyType(
         "range-not-satisfiable": "PGRST103",
         "unknown-schema": "PGRST106",
         "not-acceptable": "PGRST107",
+        "unsupported-media-type": "PGRST107",
         "unknown-embed": "PGRST108",
         "put-with-page": "PGRST114",
         "put-key-mismatch": "PGRST115",

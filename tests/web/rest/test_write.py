@@ -275,7 +275,8 @@ async def test_other_content_types_are_refused(client: Any, db: Database) -> Non
         "application/x-www-form-urlencoded",
         "multipart/form-data; boundary=x",
     ):
-        assert (await send(client, "POST", "notes", "a=1", Content_Type=content_type))[0] == 415
+        status, body, _ = await send(client, "POST", "notes", "a=1", Content_Type=content_type)
+        assert (status, body["code"]) == (415, "PGRST107")
     assert db.collections["notes"].documents == 0
 
 
