@@ -93,11 +93,9 @@ class Blobs:
         The age protects contents that were received but whose document is not written yet.
         """
         removed = 0
-        if not self.folder.is_dir():
-            return removed
         oldest = time.time() - age
-        for path in self.folder.glob("*/*"):
-            if path.stat().st_mtime > oldest:
+        for path, stat in self.files():
+            if stat.st_mtime > oldest:
                 continue
             name = path.parent.name + path.name
             known = (
@@ -110,6 +108,16 @@ class Blobs:
                 path.unlink(missing_ok=True)
                 removed += 1
         return removed
+
+    def files(self) -> list[tuple[Path, os.stat_result]]:
+        """Every file of the folder, those still arriving included; one that goes meanwhile is left out."""
+        found = []
+        for path in list(self.folder.glob("*/*")):
+            try:
+                found.append((path, path.stat()))
+            except FileNotFoundError:
+                continue
+        return found
 
     def new_file(self) -> Path:
         """A path for a content whose digest is not known yet."""

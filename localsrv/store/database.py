@@ -31,7 +31,7 @@ from localsrv.store.migrations import migrate, snapshot
 from localsrv.store.query_sql import compile_count, compile_select, finish_row
 from localsrv.store.raw_sql import QueryResult, run_raw
 from localsrv.store.reading import AttachmentContent, Document
-from localsrv.store.rows import InsertOptions, Rows, UpdateOptions, WriteResult, prepare
+from localsrv.store.rows import InsertOptions, Rows, UpdateOptions, WriteResult, prepare_all
 from localsrv.store.rules import Violation
 
 T = TypeVar("T")
@@ -146,8 +146,9 @@ class Database:
 
     def size_bytes(self) -> int:
         """The file with its WAL, and the folder of large attachments."""
-        files = [self.path, self.path.with_name(self.path.name + "-wal"), *self._blobs.folder.glob("*/*")]
-        return sum(f.stat().st_size for f in files if f.exists())
+        wal = self.path.with_name(self.path.name + "-wal")
+        own = sum(f.stat().st_size for f in (self.path, wal) if f.exists())
+        return own + sum(stat.st_size for _, stat in self._blobs.files())
 
     # ---- data face
 
@@ -195,11 +196,11 @@ class Database:
     ) -> WriteResult:
         """Inserts or upserts rows, all or none; durable when it returns. See `rows.Rows.insert`."""
         state = self.collection(name)
-        prepared = await self._off_loop(len(rows), lambda: [prepare(state, row) for row in rows])
+        prepared = await self._off_loop(len(rows), lambda: prepare_all(state, rows))
 
         def operation(tx: Transaction) -> WriteResult:
             now = known(self._states, name)
-            ready = prepared if now is state else [prepare(now, row) for row in rows]
+            ready = prepared if now is state else prepare_all(now, rows)
             return self._rows.insert(tx, now, ready, options or InsertOptions())
 
         return await self._writer.submit(operation)

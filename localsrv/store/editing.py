@@ -17,7 +17,7 @@ from localsrv.store.blobs import Blob, Blobs
 from localsrv.store.catalog import CollectionState, canonical, identity_of
 from localsrv.store.documents import Attachment, Current, Documents, check_id, stale
 from localsrv.store.engine import Transaction
-from localsrv.store.rows import register_fields
+from localsrv.store.rows import register_fields, remember_fields
 from localsrv.store.rules import Violation
 
 MAX_LISTED = 100
@@ -91,15 +91,16 @@ class Editor:
         """
         document_id = check_id(edit.id)
         document = dict(edit.document)
+        new_fields: set[str] = set()
         if not edit.deleted and not document_id.startswith("_design/"):
-            document = state.shape.checked(document)
+            document = state.shape.checked(document, new_fields)
             self._check_identity(state, document_id, document)
         attachments = self._attachments(tx, state, edit)
         revision = self._documents.edit(
             tx, state, document_id, document, edit.parent,
             deleted=edit.deleted, attachments=attachments, source=edit.source,
         )  # fmt: skip
-        register_fields(tx, state, [document])
+        register_fields(tx, state, new_fields)
         if not edit.deleted:
             rules.check_unique(tx.connection, state, [document_id])
             rules.check_references(tx.connection, self._states(), state, [document])
@@ -131,7 +132,7 @@ class Editor:
             tx, state, edit.id, edit.path, edit.document,
             deleted=edit.deleted, attachments=attachments, source=edit.source, cause=edit.cause,
         )  # fmt: skip
-        register_fields(tx, state, [edit.document])
+        remember_fields(tx, state, edit.document.keys() - state.known_fields)
         return edit.path[0]
 
     @staticmethod
@@ -250,7 +251,7 @@ class Editor:
             attachments = self._import_attachments(tx, document_id, raw.get("_attachments"))
             if self._import_one(tx, state, document_id, document, attachments, result):
                 written.append((document_id, document))
-        register_fields(tx, state, (d for _, d in written))
+        remember_fields(tx, state, set().union(*(d for _, d in written)) - state.known_fields)
         self._note_violations(tx, state, written, result)
         return result
 

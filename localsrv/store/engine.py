@@ -60,7 +60,7 @@ class Transaction:
         del self._effects[mark:]
 
 
-class RollbackAfter(Exception):  # noqa: N818 - a signal, not an error
+class RollbackAfter(Exception):
     """Raised by an operation to be rolled back and still answer `result`."""
 
     def __init__(self, result: Any) -> None:

@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 import orjson
 
 from localsrv.base.errors import BadRequest, InvalidValue, PreconditionFailed
-from localsrv.model.ids import uuid7
 from localsrv.model.query import Select
 from localsrv.model.schema import OnDelete, Relation
 from localsrv.store import rules
@@ -21,8 +20,10 @@ from localsrv.store.catalog import CollectionState, canonical, identity_of
 from localsrv.store.documents import Current, Documents, check_id, exists_already
 from localsrv.store.driver import quoted
 from localsrv.store.engine import RollbackAfter, Transaction
+from localsrv.store.ids import uuid7
 from localsrv.store.query_sql import compile_rows, compile_targets
 from localsrv.store.query_table import TableInfo
+from localsrv.store.shape import differs_by_case
 
 Row = dict[str, Any]
 
@@ -70,8 +71,21 @@ class PreparedRow(NamedTuple):
     defaulted: frozenset[str] = frozenset()
 
 
-def prepare(state: CollectionState, row: Row) -> PreparedRow:
-    """Fits a row to its collection and finds its identity.
+class Prepared(NamedTuple):
+    """The rows of one request, and the field names among theirs that the collection never saw."""
+
+    rows: list[PreparedRow]
+    new_fields: set[str]
+
+
+def prepare_all(state: CollectionState, rows: Iterable[Row]) -> Prepared:
+    """Fits the rows of one request to their collection. Raises as `prepare`."""
+    new_fields: set[str] = set()
+    return Prepared([prepare(state, row, new_fields) for row in rows], new_fields)
+
+
+def prepare(state: CollectionState, row: Row, new_fields: set[str]) -> PreparedRow:
+    """Fits a row to its collection and finds its identity; `new_fields` as in `Shape.checked`.
 
     Raises InvalidValue, SchemaViolation: see `rules.Shape.checked`, and for ids `check_id`.
     """
@@ -85,13 +99,13 @@ def prepare(state: CollectionState, row: Row) -> PreparedRow:
     filled = shape.with_defaults(row)
     defaulted = frozenset(filled.keys() - row.keys()) if filled is not row else frozenset()
     if key:
-        document = shape.checked(filled)
+        document = shape.checked(filled, new_fields)
         return PreparedRow(check_id(identity_of(key, document)), document, locked, False, defaulted)
     given = None
     if "id" in filled:
         filled = dict(filled)
         given = filled.pop("id")
-    document = shape.checked(filled)
+    document = shape.checked(filled, new_fields)
     if given is None:
         return PreparedRow(uuid7(), document, locked, True, defaulted)
     return PreparedRow(check_id(given), document, locked, False, defaulted)
@@ -107,7 +121,7 @@ class Rows:
     # ---- insert and upsert
 
     def insert(
-        self, tx: Transaction, state: CollectionState, prepared: Sequence[PreparedRow], options: InsertOptions
+        self, tx: Transaction, state: CollectionState, request: Prepared, options: InsertOptions
     ) -> WriteResult:
         """Inserts rows, or merges them into or leaves alone those that exist.
 
@@ -115,6 +129,7 @@ class Rows:
             Conflict: a row exists and `resolution` is `error`.
             UniqueViolation, RelationViolation, PreconditionFailed: a rule or lock says no.
         """
+        prepared = request.rows
         result = WriteResult(ids=[p.id for p in prepared])
         changed: list[PreparedRow] = []
         find = self._finder(state, options)
@@ -124,11 +139,11 @@ class Rows:
             and not self._may_meet_others(tx, state, prepared)
         ):
             self._documents.create_many(tx, state, [(p.id, p.document) for p in prepared])
-            changed, result.created, result.affected = list(prepared), len(prepared), len(prepared)
+            changed, result.created, result.affected = prepared, len(prepared), len(prepared)
         else:
             for i, one in enumerate(prepared):
                 self._insert_one(tx, state, one, options, find, result, i, changed)
-        register_fields(tx, state, (p.document for p in changed))
+        register_fields(tx, state, request.new_fields)
         rules.check_unique(tx.connection, state, (p.id for p in changed))
         rules.check_references(tx.connection, self._states(), state, (p.document for p in changed))
         if options.returning is not None:
@@ -214,9 +229,10 @@ class Rows:
         """Merges `changes` into every row that matches. Rows that already say so make no revision."""
         changes = dict(changes)  # an operation may run twice
         lock = changes.pop("_rev", None)
+        new_fields: set[str] = set()
         if not state.definition.key and "id" in changes:
             raise InvalidValue("`id` identifies the row and cannot be changed.", code="key-immutable")
-        changes = state.shape.checked(changes, partial=True)
+        changes = state.shape.checked(changes, new_fields, partial=True)
         result = WriteResult()
         written: list[tuple[str, Row]] = []
         for current in self._matching(tx, state, where, options):
@@ -230,7 +246,7 @@ class Rows:
                 self._check_still_referred(tx, state, current, old, document)
                 written.append((current.id, document))
             result.ids.append(current.id)
-        register_fields(tx, state, (d for _, d in written))
+        register_fields(tx, state, new_fields)
         rules.check_unique(tx.connection, state, (i for i, _ in written))
         rules.check_references(tx.connection, self._states(), state, (d for _, d in written))
         result.affected = len(result.ids)
@@ -347,11 +363,6 @@ class Rows:
         self._documents.extend(tx, state, current, document, attachments=attachments)
         return True
 
-    def _register_fields(
-        self, tx: Transaction, state: CollectionState, documents: Iterable[Mapping[str, Any]]
-    ) -> None:
-        register_fields(tx, state, documents)
-
     def _returned(
         self, tx: Transaction, state: CollectionState, select: Select, ids: Sequence[str]
     ) -> list[str]:
@@ -368,12 +379,25 @@ class Rows:
         return info if len(seen) == len(info.known_fields) else state.info_with(seen)
 
 
-def register_fields(tx: Transaction, state: CollectionState, documents: Iterable[Mapping[str, Any]]) -> None:
-    """Remembers field names never seen before in a collection."""
-    new: set[str] = set()
-    for document in documents:
-        if not document.keys() <= state.known_fields:
-            new |= document.keys() - state.known_fields
+def register_fields(tx: Transaction, state: CollectionState, names: Iterable[str]) -> None:
+    """Remembers field names never seen before in a collection.
+
+    Raises:
+        InvalidValue: one differs only by case from a name that came while this request waited.
+    """
+    new = set(names) - state.known_fields
+    if not new:
+        return
+    stored = tx.execute("SELECT name FROM localsrv_fields WHERE collection = ?", (state.number,)).fetchall()
+    folded = {name.casefold(): name for (name,) in stored}
+    for name in new:
+        if folded.get(name.casefold(), name) != name:
+            raise differs_by_case(name, folded[name.casefold()])
+    remember_fields(tx, state, new)
+
+
+def remember_fields(tx: Transaction, state: CollectionState, new: set[str]) -> None:
+    """As `register_fields`, whatever the names are: for revisions that exist already."""
     if new:
         tx.executemany(
             "INSERT OR IGNORE INTO localsrv_fields VALUES (?, ?)",

@@ -38,11 +38,14 @@ class Shape:
                 document = {**document, field.name: _default(field)}
         return document
 
-    def checked(self, document: dict[str, Any], *, partial: bool = False) -> dict[str, Any]:
+    def checked(
+        self, document: dict[str, Any], new_fields: set[str] | None = None, *, partial: bool = False
+    ) -> dict[str, Any]:
         """The document with its declared fields fitted to their types.
 
-        `partial` says that it holds only the fields that change: others may be absent, and the JSON
-        Schema is left to `check_schema` on the whole.
+        `new_fields` collects names never seen before in the collection; documents of one request share it.
+        `partial` says that the document holds only the fields that change: others may be absent, and the
+        JSON Schema is left to `check_schema` on the whole.
 
         Raises:
             InvalidValue: a value does not fit, or a field name the store cannot take.
@@ -60,7 +63,7 @@ class Shape:
                 if value != document[field.name]:
                     document = {**document, field.name: value}
         if not document.keys() <= self._known_fields():
-            self._check_new_fields(document)
+            self._check_new_fields(document, set() if new_fields is None else new_fields)
         if not partial:
             self.check_schema(document)
         return document
@@ -90,17 +93,17 @@ class Shape:
         if self._check_schema is not None:
             self._check_schema(document)
 
-    def _check_new_fields(self, document: Mapping[str, Any]) -> None:
-        """Looks at field names never seen before; rare, so it may be thorough."""
+    def _check_new_fields(self, document: Mapping[str, Any], new_fields: set[str]) -> None:
+        """Looks at field names never seen before, and adds them to `new_fields`."""
         known = self._known_fields()
-        folded = {name.casefold(): name for name in known}
-        for name in document:
-            if name in known:
-                continue
+        names = [n for n in document if n not in known and n not in new_fields]
+        if not names:
+            return
+        folded = {name.casefold(): name for name in (*known, *new_fields)}
+        for name in names:
             if self._strict:
                 raise SchemaViolation(
-                    f"`{self._name}` declares no field `{name[:80]}` and is strict.",
-                    code="undeclared-field",
+                    f"`{self._name}` declares no field `{name[:80]}` and is strict.", code="undeclared-field"
                 )
             if not name or name.startswith("_") or len(name) > 255 or "\0" in name:
                 raise InvalidValue(
@@ -110,11 +113,17 @@ class Shape:
                 )
             other = folded.setdefault(name.casefold(), name)
             if other != name:
-                raise InvalidValue(
-                    f"Field `{name[:80]}` differs from `{other[:80]}` only by case.",
-                    code="invalid-field",
-                    hint=f"Use `{other[:80]}`.",
-                )
+                raise differs_by_case(name, other)
+        new_fields.update(names)
+
+
+def differs_by_case(name: str, other: str) -> InvalidValue:
+    """The error for a field name that SQL could not tell from another."""
+    return InvalidValue(
+        f"Field `{name[:80]}` differs from `{other[:80]}` only by case.",
+        code="invalid-field",
+        hint=f"Use `{other[:80]}`.",
+    )
 
 
 def _default(field: Field) -> Any:

@@ -308,3 +308,15 @@ async def test_import_is_tolerant_and_repeatable(shop: Database) -> None:
     with pytest.raises(LocalsrvError):
         await shop.import_documents("products", [{"ProductID": 8, "name": "ok"}, {"name": "no key"}])
     assert shop.get_row("products", "8") is None
+
+
+async def test_names_that_differ_by_case_meet_within_and_between_requests(shop: Database) -> None:
+    with pytest.raises(InvalidValue):
+        await shop.insert("notes", [{"Extra": 1}, {"extra": 2}])
+    with pytest.raises(InvalidValue):
+        await shop.update("notes", ALL, {"Extra": 1, "extra": 2})
+    done = await asyncio.gather(
+        shop.insert("notes", [{"Note": 1}]), shop.insert("notes", [{"note": 2}]), return_exceptions=True
+    )
+    assert [type(d) for d in done] == [type(done[0]), InvalidValue]
+    await shop.insert("notes", [{"extra": 1}])  # the refused request left no name behind
