@@ -47,8 +47,8 @@ def listen(hosts: Sequence[str], port: int, *, or_next: bool = False) -> list[Li
         wanted = port + attempt if port and or_next else port
         try:
             return _listen_on_all(hosts, wanted)
-        except PortTaken:
-            if port and not or_next:
+        except PortTaken as error:
+            if error.code != "port-taken" or (port and not or_next):
                 raise
     raise PortTaken(f"No port from {port} to {port + _TRIES - 1} is free.", hint="Set another with --port.")
 

@@ -123,7 +123,14 @@ class Connection:
             "Host": urlsplit(self.server.url).netloc,
             **headers,
         }
-        kept.request(method, path, body=body, headers=sent)
+        try:
+            kept.request(method, path, body=body, headers=sent)
+        except (BrokenPipeError, ConnectionResetError) as error:
+            # A server that refuses a large body answers before it has read it, and closes the connection.
+            try:
+                return kept.getresponse()
+            except (OSError, http.client.HTTPException):
+                raise error from None
         return kept.getresponse()
 
     def _connect(self) -> http.client.HTTPConnection:
