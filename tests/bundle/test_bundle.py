@@ -125,7 +125,7 @@ def test_full_text_regular_expressions_and_schemas(frozen: RunningServer) -> Non
 
 
 def test_the_sample_app_has_its_page(executable: Path, frozen: RunningServer) -> None:
-    localsrv(executable, frozen, "app", "add", "--sample")
+    localsrv(executable, frozen, "serve", "--sample", "yes")
     page = frozen.request("GET", "/", token=None, host="inventory")
     assert page.status == 200
     assert "text/html" in page.headers["content-type"]
