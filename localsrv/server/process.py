@@ -48,6 +48,9 @@ _log = logging.getLogger(__name__)
 IDLE_CONNECTION_S = 75.0
 """How long a connection without requests is kept, as aiohttp's default: each has one timer, not a tick."""
 
+REQUEST_LINE_BYTES = 80 * 1024
+"""Longest request line: filters such as `in.(…)` grow long, and the query grammar has its own, lower limit."""
+
 _AT_ONCE_S = 0.01
 """aiohttp takes 0 for «no limit»."""
 
@@ -76,6 +79,7 @@ def run(start: Start, on_ready: OnReady | None = None) -> None:
     # many objects without a single cycle, which the default thresholds would walk over and over.
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
+    os.umask(0o077)  # the files of the store too are for the owner alone
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(serve(start, on_ready))
 
@@ -197,6 +201,7 @@ class Server:
         runner = Runner(
             services,
             keepalive_timeout=IDLE_CONNECTION_S,
+            max_line_size=REQUEST_LINE_BYTES,
             shutdown_timeout=self._settings.shutdown_grace_s,
         )
         await runner.setup()

@@ -60,6 +60,8 @@ def test_server_json(server: RunningServer) -> None:
     if sys.platform != "win32":
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
         assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
+        made = [path for path in server.home.rglob("*") if path.is_file()]
+        assert [path for path in made if stat.S_IMODE(path.stat().st_mode) & 0o077] == []
     assert server.request("GET", "/api/v1/status").status == 200
     assert server.request("GET", "/api/v1/status", token=None).status == 401
     assert server.stop() == 0
