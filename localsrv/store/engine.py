@@ -1,12 +1,13 @@
 """One writer thread and a few reader threads per file.
 
 Theory of operation. Writes are *operations*: functions of a `Transaction`, run on the writer's own
-connection. The writer takes all operations that wait when a transaction begins (a *group*), runs each in a
-savepoint, commits once (one fsync), and only then answers every caller. An operation that fails is rolled
-back to its savepoint and fails alone. When SQLite drops the whole transaction (disk full, I/O error,
-interrupt) or COMMIT itself fails, the group is replayed one operation per transaction, so that one bad
-write never fails its neighbours. Operations must therefore be safe to run again: whatever they change
-outside the file goes through `Transaction.after_commit`.
+connection. The writer takes all operations that wait when a transaction begins (a *group*), runs them
+in it, commits once (one fsync), and only then answers every caller. When an operation fails, the group is run
+again with each operation in a savepoint, so that it fails alone; nearly always none fails, and the two
+statements a savepoint costs are saved. When SQLite drops the whole transaction (disk full, I/O error,
+interrupt) or COMMIT itself fails, the group is replayed one operation per transaction. So one bad write never
+fails its neighbours. Operations must therefore be safe to run again: whatever they change outside the file
+goes through `Transaction.after_commit`.
 
 Reads run on read-only connections in reader threads, each with a deadline that SQLite's progress handler
 enforces.
@@ -38,26 +39,26 @@ PROGRESS_STEPS = 50_000
 class Transaction:
     """What an operation works with: the connection, and what shall happen once it is durable."""
 
-    __slots__ = ("_effects", "connection", "execute", "executemany", "time_is_noted")
+    __slots__ = ("connection", "effects", "execute", "executemany", "time_is_noted")
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
         self.execute = connection.execute
         self.executemany = connection.executemany
         self.time_is_noted = False
-        self._effects: list[Callable[[], None]] = []
+        self.effects: list[Callable[[], None]] = []
 
     def after_commit(self, effect: Callable[[], None]) -> None:
         """Runs `effect` on the writer thread after COMMIT returned, in order; never after a rollback."""
-        self._effects.append(effect)
+        self.effects.append(effect)
 
     def mark(self) -> int:
         """A point to `reset` to when a savepoint of the operation's own is rolled back."""
-        return len(self._effects)
+        return len(self.effects)
 
     def reset(self, mark: int) -> None:
         """Forgets the effects noted since `mark`."""
-        del self._effects[mark:]
+        del self.effects[mark:]
 
 
 class RollbackAfter(Exception):
@@ -186,28 +187,40 @@ class Writer:
         return group, True
 
     def _commit(self, connection: Connection, group: list[_Operation[Any]]) -> None:
-        if not self._attempt(connection, group) and len(group) > 1:
-            for operation in group:
-                self._attempt(connection, [operation])
+        kept = self._attempt(connection, group, _run_together)
+        if kept is False and len(group) > 1:
+            kept = self._attempt(connection, group, _run_in_savepoint)
+            if kept is False:
+                for operation in group:
+                    self._attempt(connection, [operation], _run_together)
         for operation in group:
             for effect in operation.effects:
                 effect()
         self._on_commit()
 
-    def _attempt(self, connection: Connection, group: list[_Operation[Any]]) -> bool:
-        """Runs a group in one transaction. False: nothing of it was kept, each has its error."""
+    def _attempt(
+        self,
+        connection: Connection,
+        group: list[_Operation[Any]],
+        run: Callable[[Connection, _Operation[Any]], None],
+    ) -> bool | None:
+        """Runs a group in one transaction; each operation then has its result or error.
+
+        Returns whether it was kept; None when it could not even begin, so that trying again is no use now.
+        """
+        begun = None
         try:
             connection.execute("BEGIN IMMEDIATE")
+            begun = False
             for operation in group:
-                _run_operation(connection, operation)
+                run(connection, operation)
             connection.execute("COMMIT")
         except BaseException as error:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             for operation in group:
-                operation.effects = []
-                operation.error = translate(error, self._path)
-            return False
+                _fail(operation, error)
+            return begun
         return True
 
     # ---- on the event loop
@@ -223,32 +236,40 @@ class Writer:
                 operation.future.set_result(operation.result)
 
 
-def _run_operation(connection: Connection, operation: _Operation[Any]) -> None:
-    """Runs one operation in a savepoint. Raises only when the whole transaction is gone."""
-    operation.error = operation.result = None
-    operation.effects = []
+def _run_together(connection: Connection, operation: _Operation[Any]) -> None:
+    """Runs one operation of a transaction that is kept whole or not at all."""
+    operation.error = None
     transaction = Transaction(connection)
+    operation.result = operation.function(transaction)
+    operation.effects = transaction.effects
+
+
+def _run_in_savepoint(connection: Connection, operation: _Operation[Any]) -> None:
+    """Runs one operation that may fail alone. Raises only when the whole transaction is gone."""
     connection.execute("SAVEPOINT operation")
     try:
-        operation.result = operation.function(transaction)
+        _run_together(connection, operation)
     except BaseException as error:
-        if not connection.in_transaction:
+        if not connection.in_transaction or _drops_everything(error):
             raise
         connection.execute("ROLLBACK TO operation")
-        connection.execute("RELEASE operation")
-        if isinstance(error, RollbackAfter):
-            operation.result = error.result
-        else:
-            if isinstance(error, sqlite3.Error) and _drops_everything(error):
-                raise
-            operation.error = translate(error) if isinstance(error, sqlite3.Error | OverflowError) else error
-        return
+        _fail(operation, error)
     connection.execute("RELEASE operation")
-    operation.effects = transaction._effects
 
 
-def _drops_everything(error: sqlite3.Error) -> bool:
-    """Errors after which the transaction may not be trusted, whether or not SQLite ended it."""
+def _fail(operation: _Operation[Any], error: BaseException) -> None:
+    """Notes why an operation was rolled back, or what it answers all the same."""
+    operation.effects = []
+    if isinstance(error, RollbackAfter):
+        operation.result, operation.error = error.result, None
+    elif isinstance(error, sqlite3.Error | OverflowError):
+        operation.error = translate(error)
+    else:
+        operation.error = error
+
+
+def _drops_everything(error: BaseException) -> bool:
+    """Errors of SQLite after which the transaction may not be trusted, whether or not SQLite ended it."""
     name = getattr(error, "sqlite_errorname", None) or ""
     return name.startswith(
         ("SQLITE_FULL", "SQLITE_IOERR", "SQLITE_NOMEM", "SQLITE_INTERRUPT", "SQLITE_CORRUPT")

@@ -129,6 +129,18 @@ async def test_a_dropped_transaction_is_replayed_one_by_one(writer: Writer, tmp_
     assert effects == [1, 2]  # once each, though their functions ran twice
 
 
+async def test_another_program_that_holds_the_file_is_waited_for_once(tmp_path: Path, writer: Writer) -> None:
+    other = connect(tmp_path / "x.db")
+    other.execute("BEGIN IMMEDIATE")
+    began = time.monotonic()
+    done = await asyncio.gather(*(writer.submit(insert(n)) for n in range(30)), return_exceptions=True)
+    assert {d.code for d in done if isinstance(d, StorageError)} == {"storage-busy"} and len(done) == 30
+    assert time.monotonic() - began < 25  # two groups at the most, not thirty times five seconds
+    other.execute("ROLLBACK")
+    other.close()
+    assert await writer.submit(insert(1)) == 1
+
+
 async def test_rollback_after_answers_and_keeps_nothing(writer: Writer, tmp_path: Path) -> None:
     def dry(tx: Transaction) -> int:
         tx.execute("INSERT INTO t (n) VALUES (7)")
