@@ -49,7 +49,7 @@ IDLE_CONNECTION_S = 75.0
 """How long a connection without requests is kept, as aiohttp's default: each has one timer, not a tick."""
 
 REQUEST_LINE_BYTES = 80 * 1024
-"""Longest request line: filters such as `in.(…)` grow long, and the query grammar has its own, lower limit."""
+"""Longest request line: filters such as `in.(…)` grow long; the query grammar has its own, lower limit."""
 
 _AT_ONCE_S = 0.01
 """aiohttp takes 0 for «no limit»."""

@@ -14,7 +14,6 @@ import contextlib
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
-from urllib.parse import parse_qsl
 
 import orjson
 from aiohttp import WSCloseCode, WSMsgType, hdrs, web
@@ -28,6 +27,7 @@ from localsrv.web import auth
 from localsrv.web.admin.info import FLAG, TEXT, TEXT_OR_NULL, obj
 from localsrv.web.context import APPLICATION, CALL, CORS, call, database, grant, require, services
 from localsrv.web.headers import decorate
+from localsrv.web.rest.parameters import query_pairs
 from localsrv.web.routes import ANY, Route
 
 HEARTBEAT_SECONDS = 25.0
@@ -91,8 +91,7 @@ class Wanted:
             raise BadRequest(f"A feed takes at most {MOST_COLLECTIONS} collections.", details="collections")
         where = None
         if query.get("filter"):
-            pairs = parse_qsl(query["filter"], keep_blank_values=True, errors="strict")
-            where = parse_query(pairs)
+            where = parse_query(query_pairs(query["filter"]))
         return cls(names, query.get("since") or request.headers.get("Last-Event-ID"), include == "row", where)
 
     def check(self, request: web.Request) -> None:

@@ -44,6 +44,13 @@ test("filters", async () => {
   assert.deepEqual(await ids((q) => q.in("ProductName", ["Original Frankfurter grüne Soße", "a,b", 'c"d'])), [77]);
 });
 
+test("long lists", async () => {
+  const ids = Array.from({ length: 8000 }, (_, n) => n + 1);
+  assert.equal(data(await products().select("ProductID").in("ProductID", ids)).length, 77);
+  const longer = await products().select("ProductID").in("ProductName", ["x".repeat(70_000)]);
+  assert.equal(longer.error.code, "PGRST100");
+});
+
 test("is, null and undeclared names", async () => {
   const customers = shop.from("customers");
   const without = data(await customers.select("CustomerID", { count: "exact" }).is("Region", null));
