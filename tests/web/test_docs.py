@@ -1,0 +1,28 @@
+"""docs/api.md and docs/security.md say what is so."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from localsrv.web.app import served
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_every_route_is_in_the_documentation_with_its_scope() -> None:
+    text = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    told = dict(re.findall(r"^\| `([A-Z]+ /\S*)` \| ([^|]*) \|", text, re.MULTILINE))
+    names = {None: "none", "any": "any of the app"}
+    assert told == {f"{r.method} {path}": names.get(r.scope, f"`{r.scope}`") for path, r in served()}
+
+
+def test_every_test_that_is_named_as_proof_exists() -> None:
+    text = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
+    tests = "\n".join(p.read_text(encoding="utf-8") for p in (ROOT / "tests").rglob("test_*.py"))
+    for name in re.findall(r"`(test_\w+)", text):
+        assert f"def {name}(" in tests, name
+    for case in re.findall(r"\[([^\]`]+)\]`", text):
+        assert f'"{case}"' in tests, case
+    for path in re.findall(r"`(tests/[\w/.]+)`", text):
+        assert (ROOT / path).exists(), path
