@@ -10,10 +10,11 @@ import time
 from collections.abc import Sequence
 
 from localsrv.model import revisions as rev
+from localsrv.store import history
 from localsrv.store.catalog import CollectionState
-from localsrv.store.documents import ONE_REVISION, Documents
 from localsrv.store.driver import Connection
 from localsrv.store.engine import Transaction
+from localsrv.store.history import ONE_REVISION
 
 BATCH = 2000
 """Bodies forgotten in one operation, so that writes never wait long behind compaction."""
@@ -63,13 +64,11 @@ def overgrown(connection: Connection, limit: int) -> list[tuple[int, str]]:
     ).fetchall()
 
 
-def stem(
-    tx: Transaction, documents: Documents, state: CollectionState, ids: Sequence[str], limit: int
-) -> int:
+def stem(tx: Transaction, state: CollectionState, ids: Sequence[str], limit: int) -> int:
     """Cuts the trees of some documents to `limit` revisions a branch; returns how many revisions went."""
     gone = 0
     for document_id in ids:
-        tree = documents.tree(tx.connection, state, document_id)
+        tree = history.tree(tx.connection, state, document_id)
         short = rev.stemmed(tree, limit)
         place = (state.number, document_id)
         for revision in tree.nodes.keys() - short.nodes.keys():

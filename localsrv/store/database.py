@@ -231,18 +231,14 @@ class Database:
 
     def get_document(self, name: str, document_id: str, revision: str | None = None) -> Document | None:
         """A document's winner, deleted or not, or one of its revisions; None when unknown or forgotten."""
-        return self._now(
-            lambda c: reading.document(c, self._documents, self.collection(name), document_id, revision)
-        )
+        return self._now(lambda c: reading.document(c, self.collection(name), document_id, revision))
 
     async def documents(
         self, name: str, *, after: str | None = None, limit: int = 100, descending: bool = False
     ) -> list[Document]:
         """Live documents in order of their ids, beginning behind `after`."""
         state = self.collection(name)
-        return await self._read(
-            lambda c: reading.documents(c, self._documents, state, after, limit, descending=descending)
-        )
+        return await self._read(lambda c: reading.documents(c, state, after, limit, descending=descending))
 
     async def put(self, name: str, edit: Edit) -> str:
         """Writes one revision and returns it. See `editing.Editor.put`."""
@@ -268,16 +264,14 @@ class Database:
     ) -> list[Document]:
         """Some revisions of a document, or all its leaves (None), winner first; forgotten bodies are None."""
         state = self.collection(name)
-        return await self._read(
-            lambda c: reading.open_revisions(c, self._documents, state, document_id, revisions)
-        )
+        return await self._read(lambda c: reading.open_revisions(c, state, document_id, revisions))
 
     async def missing_revisions(
         self, name: str, asked: Mapping[str, Sequence[str]]
     ) -> dict[str, tuple[list[str], list[str]]]:
         """`id → (revisions not known here, leaves they may extend)`, only for ids with any missing."""
         state = self.collection(name)
-        return await self._read(lambda c: reading.missing_revisions(c, self._documents, state, asked))
+        return await self._read(lambda c: reading.missing_revisions(c, state, asked))
 
     async def mark_synced(self, name: str, peer: str, revisions: Iterable[tuple[str, str]]) -> None:
         """Remembers that a peer has these `(id, revision)`: compaction keeps them as merge ancestors."""
@@ -326,9 +320,7 @@ class Database:
         """An attachment's facts with its bytes, or the file that holds them."""
         state = self.collection(name)
         return self._now(
-            lambda c: reading.attachment(
-                c, self._documents, self._blobs, state, document_id, attachment, revision
-            )
+            lambda c: reading.attachment(c, self._blobs, state, document_id, attachment, revision)
         )
 
     # ---- change feed
@@ -399,9 +391,7 @@ class Database:
 
     async def _stem(self, state: CollectionState, document_id: str) -> int:
         limit = self._options.revs_limit
-        return await self._writer.submit(
-            lambda tx: compaction.stem(tx, self._documents, state, [document_id], limit)
-        )
+        return await self._writer.submit(lambda tx: compaction.stem(tx, state, [document_id], limit))
 
     async def snapshot(self, target: Path) -> None:
         """Writes a complete copy of the file as of now. Large attachments are not part of it."""

@@ -13,24 +13,20 @@ All methods run on the writer thread inside an operation.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import orjson
 
-from localsrv.base.errors import Conflict, InvalidValue, NotFound
+from localsrv.base.errors import Conflict, NotFound
 from localsrv.model import revisions as rev
-from localsrv.model.revisions import Node, Tree
+from localsrv.model.revisions import Tree
+from localsrv.store import history
 from localsrv.store.catalog import CollectionState, body_text, canonical
 from localsrv.store.driver import Connection, sqlite3
 from localsrv.store.engine import Transaction
+from localsrv.store.history import ONE_REVISION, Attachment, Current
 from localsrv.store.journal import Journal
-
-MAX_ID_BYTES = 1000
-
-ONE_REVISION = " WHERE collection = ? AND id = ? AND generation = ? AND digest = ?"
-"""Condition for one row of localsrv_revisions; its parameters are number, id and parsed revision."""
 
 _SUPERSEDED, _WINNER, _CONFLICT = 0, 1, 2
 
@@ -45,56 +41,6 @@ _ADD_NODE = (
     " (collection, id, generation, digest, parent, deleted, state, body, superseded)"
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Attachment:
-    """An attachment of a revision. `sha256` is of the identity bytes; `revpos` the generation it came in."""
-
-    name: str
-    content_type: str
-    sha256: bytes
-    revpos: int = 1
-
-    @property
-    def hashed(self) -> tuple[str, str, str]:
-        return (self.name, self.content_type, self.sha256.hex())
-
-
-@dataclass(frozen=True, slots=True)
-class Current:
-    """The live row of a document."""
-
-    row: int
-    id: str
-    rev: str
-    body: str
-
-
-def check_id(document_id: object) -> str:
-    """A document id as the store takes it.
-
-    Raises:
-        InvalidValue: (`code="invalid-id"`) not text, empty, over 1,000 bytes, starting with `_` (other than
-            `_design/…`), or holding NUL or a lone surrogate.
-    """
-    if isinstance(document_id, str) and document_id:
-        if document_id[0] == "_" and not document_id.startswith("_design/"):
-            raise InvalidValue(
-                f"The id `{document_id[:80]}` starts with `_`, which belongs to the store.", code="invalid-id"
-            )
-        try:
-            size = len(document_id.encode())
-        except UnicodeEncodeError:
-            raise InvalidValue("The id holds a lone surrogate.", code="invalid-id") from None
-        if size > MAX_ID_BYTES:
-            raise InvalidValue(
-                f"The id is {size:,} bytes long; {MAX_ID_BYTES:,} are allowed.", code="invalid-id"
-            )
-        if "\0" in document_id:
-            raise InvalidValue("The id holds a NUL character.", code="invalid-id")
-        return document_id
-    raise InvalidValue("An id must be a non-empty text.", code="invalid-id")
 
 
 def _count(state: CollectionState, attribute: str, by: int) -> Callable[[], None]:
@@ -207,7 +153,7 @@ class Documents:
         self, tx: Transaction, state: CollectionState, current: Current, *, source: str | None = None
     ) -> str:
         """Deletes a live document by a new revision and returns that."""
-        if self.conflicts(tx.connection, state, current.id):
+        if history.conflicts(tx.connection, state, current.id):
             return self.edit(tx, state, current.id, {}, current.rev, deleted=True, source=source)
         revision = rev.revision_id(current.rev, b"{}", deleted=True)
         seq = self._journal.next(tx, source)
@@ -301,12 +247,12 @@ class Documents:
         Raises:
             Conflict: `parent` is not a leaf, or is None while the document lives.
         """
-        current = self.current(tx.connection, state, document_id)
+        current = history.current(tx.connection, state, document_id)
         if current is not None and parent == current.rev and not deleted:
             return self.extend(tx, state, current, document, attachments=attachments, source=source)
         if current is None and parent is None and not deleted:
             return self.create(tx, state, document_id, document, attachments=attachments, source=source)
-        tree = self.tree(tx.connection, state, document_id)
+        tree = history.tree(tx.connection, state, document_id)
         found = rev.leaves(tree)
         if parent is None and found:
             if current is not None:
@@ -344,7 +290,7 @@ class Documents:
         known already, so that nothing changed.
         """
         new = rev.path_tree(path, deleted=deleted)
-        tree = self.tree(tx.connection, state, document_id)
+        tree = history.tree(tx.connection, state, document_id)
         if path[0] in tree:
             return False
         seq = self._journal.next(tx, source, cause)
@@ -370,14 +316,14 @@ class Documents:
     ) -> None:
         """Brings table, tombstones and revision rows from `old` to `new`."""
         where = (state.number, document_id)
-        current = self.current(tx.connection, state, document_id)
+        current = history.current(tx.connection, state, document_id)
         if current is not None:
             bodies[current.rev] = current.body
         leaves = rev.leaves(new)
         winner = leaves[0]
         live = not new.nodes[winner].deleted
         if live and winner not in bodies:
-            bodies[winner] = self._body(tx.connection, state, document_id, winner) or "{}"
+            bodies[winner] = history.stored_body(tx.connection, state, document_id, winner) or "{}"
         states = dict.fromkeys(new.nodes, _SUPERSEDED) | dict.fromkeys(leaves, _CONFLICT) | {winner: _WINNER}
         self._write_nodes(tx, where, new, states, bodies, winner if live else None, seq)
         for gone in old.nodes.keys() - new.nodes.keys():
@@ -473,70 +419,6 @@ class Documents:
             ],
         )
         tx.after_commit(partial(setattr, state, "has_attachments", True))
-
-    # ---- reading
-
-    def current(self, connection: Connection, state: CollectionState, document_id: str) -> Current | None:
-        """The live row of a document."""
-        found = connection.execute(
-            f"SELECT _row, _id, _rev, _body FROM {state.table} WHERE _id = ?",
-            (document_id,),
-        ).fetchone()
-        return Current(*found) if found else None
-
-    def conflicts(self, connection: Connection, state: CollectionState, document_id: str) -> list[str]:
-        """The losing leaves of a document (deleted ones too), in the order in which they would win."""
-        rows = connection.execute(
-            "SELECT generation || '-' || digest, deleted FROM localsrv_revisions"
-            " WHERE collection = ? AND id = ? AND state = 2",
-            (state.number, document_id),
-        ).fetchall()
-        return [
-            r for r, d in sorted(rows, key=lambda row: rev.rank(row[0], deleted=bool(row[1])), reverse=True)
-        ]
-
-    def attachments(
-        self, connection: Connection, state: CollectionState, document_id: str, revision: str
-    ) -> list[Attachment]:
-        """The attachments of one revision, by name."""
-        return [
-            Attachment(*found)
-            for found in connection.execute(
-                "SELECT name, content_type, sha256, revpos FROM localsrv_attachments"
-                " WHERE collection = ? AND id = ? AND rev = ? ORDER BY name",
-                (state.number, document_id, revision),
-            )
-        ]
-
-    def tree(self, connection: Connection, state: CollectionState, document_id: str) -> Tree:
-        """The revision tree of a document; empty when it never existed."""
-        rows = connection.execute(
-            "SELECT generation, digest, parent, deleted FROM localsrv_revisions"
-            " WHERE collection = ? AND id = ?",
-            (state.number, document_id),
-        ).fetchall()
-        if rows:
-            return Tree({f"{g}-{d}": Node(parent, bool(deleted)) for g, d, parent, deleted in rows})
-        found = connection.execute(state.get_sql, (document_id,)).fetchone()
-        return Tree({found[1]: Node()}) if found else rev.EMPTY
-
-    def _body(
-        self, connection: Connection, state: CollectionState, document_id: str, revision: str
-    ) -> str | None:
-        found = connection.execute(
-            f"SELECT body FROM localsrv_revisions{ONE_REVISION}",
-            (state.number, document_id, *rev.parse_revision(revision)),
-        ).fetchone()
-        return found[0] if found else None
-
-    def body(
-        self, connection: Connection, state: CollectionState, document_id: str, revision: str
-    ) -> str | None:
-        """The JSON text of one revision; None when it is unknown, forgotten or was never received."""
-        found = connection.execute(state.get_sql, (document_id,)).fetchone()
-        if found and found[1] == revision:
-            return str(found[0])
-        return self._body(connection, state, document_id, revision)
 
 
 def exists_already(state: CollectionState, document_id: str) -> Conflict:

@@ -12,11 +12,12 @@ import orjson
 
 from localsrv.base.errors import BadRequest, InvalidValue, LocalsrvError, NotFound
 from localsrv.model import revisions as rev
-from localsrv.store import rules
+from localsrv.store import history, rules
 from localsrv.store.blobs import Blob, Blobs
 from localsrv.store.catalog import CollectionState, canonical, identity_of
-from localsrv.store.documents import Attachment, Current, Documents, check_id, stale
+from localsrv.store.documents import Documents, stale
 from localsrv.store.engine import Transaction
+from localsrv.store.history import Attachment, Current, check_id
 from localsrv.store.rows import register_fields, remember_fields
 from localsrv.store.rules import Violation
 
@@ -152,7 +153,7 @@ class Editor:
             generation = rev.parse_revision(parent)[0] + 1
         out: dict[str, Attachment] = {}
         if edit.kept and parent is not None:
-            there = {a.name: a for a in self._documents.attachments(tx.connection, state, edit.id, parent)}
+            there = {a.name: a for a in history.attachments(tx.connection, state, edit.id, parent)}
             for name in edit.kept:
                 if name not in there:
                     raise NotFound(
@@ -217,12 +218,12 @@ class Editor:
         return self._documents.extend(tx, state, current, orjson.loads(current.body), attachments=left)
 
     def _attached(self, tx: Transaction, state: CollectionState, current: Current) -> list[Attachment]:
-        return self._documents.attachments(tx.connection, state, current.id, current.rev)
+        return history.attachments(tx.connection, state, current.id, current.rev)
 
     def _live(
         self, tx: Transaction, state: CollectionState, document_id: str, if_match: str | None
     ) -> Current:
-        current = self._documents.current(tx.connection, state, document_id)
+        current = history.current(tx.connection, state, document_id)
         if current is None:
             raise NotFound(f"`{state.name}` holds no document `{document_id[:200]}`.", code="no-document")
         if if_match is not None and if_match != current.rev:
@@ -264,7 +265,7 @@ class Editor:
         attachments: list[Attachment],
         result: ImportResult,
     ) -> bool:
-        current = self._documents.current(tx.connection, state, document_id)
+        current = history.current(tx.connection, state, document_id)
         if current is None:
             self._documents.create(tx, state, document_id, document, attachments=attachments, source="import")
             result.created += 1

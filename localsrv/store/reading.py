@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from localsrv.model import revisions as rev
+from localsrv.store import history
 from localsrv.store.blobs import Blobs
 from localsrv.store.catalog import CollectionState
-from localsrv.store.documents import ONE_REVISION, Documents
 from localsrv.store.driver import Connection
+from localsrv.store.history import ONE_REVISION
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,6 @@ class Document:
 
 def document(
     connection: Connection,
-    documents: Documents,
     state: CollectionState,
     document_id: str,
     revision: str | None,
@@ -94,7 +94,6 @@ def _infos(
 
 def documents(
     connection: Connection,
-    _documents: Documents,
     state: CollectionState,
     after: str | None,
     limit: int,
@@ -113,24 +112,23 @@ def documents(
 
 def open_revisions(
     connection: Connection,
-    documents_: Documents,
     state: CollectionState,
     document_id: str,
     revisions: Sequence[str] | None,
 ) -> list[Document]:
     """The revisions asked for that are known, or all leaves, winner first."""
-    wanted = rev.leaves(documents_.tree(connection, state, document_id)) if revisions is None else revisions
-    found = (document(connection, documents_, state, document_id, revision) for revision in wanted)
+    wanted = rev.leaves(history.tree(connection, state, document_id)) if revisions is None else revisions
+    found = (document(connection, state, document_id, revision) for revision in wanted)
     return [d for d in found if d is not None]
 
 
 def missing_revisions(
-    connection: Connection, documents_: Documents, state: CollectionState, asked: Mapping[str, Sequence[str]]
+    connection: Connection, state: CollectionState, asked: Mapping[str, Sequence[str]]
 ) -> dict[str, tuple[list[str], list[str]]]:
     """What a peer should send; see `Database.missing_revisions`."""
     out: dict[str, tuple[list[str], list[str]]] = {}
     for document_id, revisions in asked.items():
-        tree = documents_.tree(connection, state, document_id)
+        tree = history.tree(connection, state, document_id)
         if absent := rev.missing(tree, revisions):
             ancestors = {a: None for r in absent for a in rev.possible_ancestors(tree, r)}
             out[document_id] = (absent, list(ancestors))
@@ -139,7 +137,6 @@ def missing_revisions(
 
 def attachment(
     connection: Connection,
-    documents_: Documents,
     blobs: Blobs,
     state: CollectionState,
     document_id: str,
@@ -147,7 +144,7 @@ def attachment(
     revision: str | None,
 ) -> AttachmentContent | None:
     """One attachment of a live document or of one revision."""
-    found = document(connection, documents_, state, document_id, revision)
+    found = document(connection, state, document_id, revision)
     if found is None or (revision is None and found.deleted):
         return None
     info = next((a for a in found.attachments if a.name == name), None)

@@ -15,11 +15,12 @@ import orjson
 from localsrv.base.errors import BadRequest, InvalidValue, PreconditionFailed
 from localsrv.model.query import Select
 from localsrv.model.schema import OnDelete, Relation
-from localsrv.store import rules
+from localsrv.store import history, rules
 from localsrv.store.catalog import CollectionState, canonical, identity_of
-from localsrv.store.documents import Current, Documents, check_id, exists_already
+from localsrv.store.documents import Documents, exists_already
 from localsrv.store.driver import quoted
 from localsrv.store.engine import RollbackAfter, Transaction
+from localsrv.store.history import Current, check_id
 from localsrv.store.ids import uuid7
 from localsrv.store.query_sql import compile_rows, compile_targets
 from localsrv.store.query_table import TableInfo
@@ -204,7 +205,7 @@ class Rows:
         """How to find the row that an inserted one meets."""
         fields = options.on_conflict
         if fields is None or set(fields) == set(state.identity):
-            return lambda tx, one: self._documents.current(tx.connection, state, one.id)
+            return lambda tx, one: history.current(tx.connection, state, one.id)
         if not any(set(group) == set(fields) for group in state.definition.unique):
             raise BadRequest(
                 "there is no unique or exclusion constraint matching the ON CONFLICT specification",
@@ -217,7 +218,7 @@ class Rows:
         def find(tx: Transaction, one: PreparedRow) -> Current | None:
             values = dict(zip(state.columns, state.column_values(one.document), strict=True))
             found = tx.execute(sql, [values[f] for f in fields]).fetchone()
-            return Current(*found) if found else self._documents.current(tx.connection, state, one.id)
+            return Current(*found) if found else history.current(tx.connection, state, one.id)
 
         return find
 
@@ -356,7 +357,7 @@ class Rows:
         if canonical(orjson.loads(current.body)) == canonical(document):
             return False
         attachments = (
-            self._documents.attachments(tx.connection, state, current.id, current.rev)
+            history.attachments(tx.connection, state, current.id, current.rev)
             if state.has_attachments
             else ()
         )

@@ -1,0 +1,129 @@
+"""Reading what is known of a document: its live row, its tree, its conflicts, its bodies."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from localsrv.base.errors import InvalidValue
+from localsrv.model import revisions as rev
+from localsrv.model.revisions import Node, Tree
+from localsrv.store.catalog import CollectionState
+from localsrv.store.driver import Connection
+
+MAX_ID_BYTES = 1000
+
+ONE_REVISION = " WHERE collection = ? AND id = ? AND generation = ? AND digest = ?"
+"""Condition for one row of localsrv_revisions; its parameters are number, id and parsed revision."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """An attachment of a revision. `sha256` is of the identity bytes; `revpos` the generation it came in."""
+
+    name: str
+    content_type: str
+    sha256: bytes
+    revpos: int = 1
+
+    @property
+    def hashed(self) -> tuple[str, str, str]:
+        return (self.name, self.content_type, self.sha256.hex())
+
+
+@dataclass(frozen=True, slots=True)
+class Current:
+    """The live row of a document."""
+
+    row: int
+    id: str
+    rev: str
+    body: str
+
+
+def check_id(document_id: object) -> str:
+    """A document id as the store takes it.
+
+    Raises:
+        InvalidValue: (`code="invalid-id"`) not text, empty, over 1,000 bytes, starting with `_` (other than
+            `_design/…`), or holding NUL or a lone surrogate.
+    """
+    if isinstance(document_id, str) and document_id:
+        if document_id[0] == "_" and not document_id.startswith("_design/"):
+            raise InvalidValue(
+                f"The id `{document_id[:80]}` starts with `_`, which belongs to the store.", code="invalid-id"
+            )
+        try:
+            size = len(document_id.encode())
+        except UnicodeEncodeError:
+            raise InvalidValue("The id holds a lone surrogate.", code="invalid-id") from None
+        if size > MAX_ID_BYTES:
+            raise InvalidValue(
+                f"The id is {size:,} bytes long; {MAX_ID_BYTES:,} are allowed.", code="invalid-id"
+            )
+        if "\0" in document_id:
+            raise InvalidValue("The id holds a NUL character.", code="invalid-id")
+        return document_id
+    raise InvalidValue("An id must be a non-empty text.", code="invalid-id")
+
+
+def current(connection: Connection, state: CollectionState, document_id: str) -> Current | None:
+    """The live row of a document."""
+    found = connection.execute(
+        f"SELECT _row, _id, _rev, _body FROM {state.table} WHERE _id = ?",
+        (document_id,),
+    ).fetchone()
+    return Current(*found) if found else None
+
+
+def conflicts(connection: Connection, state: CollectionState, document_id: str) -> list[str]:
+    """The losing leaves of a document (deleted ones too), in the order in which they would win."""
+    rows = connection.execute(
+        "SELECT generation || '-' || digest, deleted FROM localsrv_revisions"
+        " WHERE collection = ? AND id = ? AND state = 2",
+        (state.number, document_id),
+    ).fetchall()
+    return [r for r, d in sorted(rows, key=lambda row: rev.rank(row[0], deleted=bool(row[1])), reverse=True)]
+
+
+def attachments(
+    connection: Connection, state: CollectionState, document_id: str, revision: str
+) -> list[Attachment]:
+    """The attachments of one revision, by name."""
+    return [
+        Attachment(*found)
+        for found in connection.execute(
+            "SELECT name, content_type, sha256, revpos FROM localsrv_attachments"
+            " WHERE collection = ? AND id = ? AND rev = ? ORDER BY name",
+            (state.number, document_id, revision),
+        )
+    ]
+
+
+def tree(connection: Connection, state: CollectionState, document_id: str) -> Tree:
+    """The revision tree of a document; empty when it never existed."""
+    rows = connection.execute(
+        "SELECT generation, digest, parent, deleted FROM localsrv_revisions WHERE collection = ? AND id = ?",
+        (state.number, document_id),
+    ).fetchall()
+    if rows:
+        return Tree({f"{g}-{d}": Node(parent, bool(deleted)) for g, d, parent, deleted in rows})
+    found = connection.execute(state.get_sql, (document_id,)).fetchone()
+    return Tree({found[1]: Node()}) if found else rev.EMPTY
+
+
+def stored_body(
+    connection: Connection, state: CollectionState, document_id: str, revision: str
+) -> str | None:
+    found = connection.execute(
+        f"SELECT body FROM localsrv_revisions{ONE_REVISION}",
+        (state.number, document_id, *rev.parse_revision(revision)),
+    ).fetchone()
+    return found[0] if found else None
+
+
+def body(connection: Connection, state: CollectionState, document_id: str, revision: str) -> str | None:
+    """The JSON text of one revision; None when it is unknown, forgotten or was never received."""
+    found = connection.execute(state.get_sql, (document_id,)).fetchone()
+    if found and found[1] == revision:
+        return str(found[0])
+    return stored_body(connection, state, document_id, revision)
