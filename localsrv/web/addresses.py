@@ -23,13 +23,17 @@ class Site:
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """`port` is the one that listens; `names` are configured host names besides the loopback ones."""
+    """`port` is the one that listens; `names` are configured host names besides the loopback ones.
+
+    A name with a port of its own (`desk.local:8080`, as a proxy would send it) is taken to the letter.
+    """
 
     port: int
     names: tuple[str, ...] = ()
 
     def _origin(self, name: str) -> str:
-        return f"http://{name}" if self.port == 80 else f"http://{name}:{self.port}"
+        has_port = ":" in name and not name.endswith("]")
+        return f"http://{name}" if self.port == 80 or has_port else f"http://{name}:{self.port}"
 
     @property
     def url(self) -> str:
@@ -50,6 +54,8 @@ class Addresses:
     def site(self, host: str) -> Site | None:
         """What an exact Host header names, whether or not the app exists; None for a foreign one."""
         host = host.lower()
+        if ":" in host and host in self.names:
+            return Site(None, self._origin(host))
         name, port = host, ""
         if not host.endswith("]"):
             head, colon, tail = host.rpartition(":")

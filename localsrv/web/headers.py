@@ -17,11 +17,10 @@ EXPOSED_HEADERS = (
 def decorate(response: web.StreamResponse, cors_origin: str | None) -> None:
     """Adds them. A handler that starts its own stream calls this before; all others need not."""
     headers = response.headers
+    headers[hdrs.SERVER] = "localsrv"  # without versions, which only help those who look for holes
     headers[NOSNIFF] = "nosniff"
-    if RESOURCE_POLICY not in headers:
-        headers[RESOURCE_POLICY] = "same-origin"
-    if REFERRER_POLICY not in headers:
-        headers[REFERRER_POLICY] = "no-referrer"
+    headers.setdefault(RESOURCE_POLICY, "same-origin")
+    headers.setdefault(REFERRER_POLICY, "no-referrer")
     if cors_origin is not None:
         allow_origin(response, cors_origin)
 

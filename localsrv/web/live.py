@@ -18,7 +18,7 @@ from typing import Any
 import orjson
 from aiohttp import WSCloseCode, WSMsgType, hdrs, web
 
-from localsrv.base.errors import BadRequest, InvalidValue, LocalsrvError, Unauthenticated
+from localsrv.base.errors import BadRequest, InvalidValue, LocalsrvError, Unauthenticated, Unavailable
 from localsrv.model.query import Select, parse_query
 from localsrv.model.scopes import Grant, read
 from localsrv.store.changes import Change, ChangeBatch, EpochChanged
@@ -195,6 +195,8 @@ def _error_frame(error: LocalsrvError) -> bytes:
 
 
 async def changes(request: web.Request) -> web.StreamResponse:
+    if services(request).flight.is_landing:
+        raise Unavailable("The server is stopping.", code="closing", hint="Connect again in a moment.")
     wanted = Wanted.of(request)
     if auth.is_websocket(request):
         return await _websocket(request, wanted)

@@ -350,3 +350,9 @@ async def test_a_leaving_server_ends_feeds_at_once(shop: WebServer) -> None:
         with pytest.raises(EOFError):
             await feed.next()
     assert not shop.endings
+
+
+async def test_a_leaving_server_opens_no_new_feeds(shop: WebServer) -> None:
+    shop.services.flight.is_landing = True
+    answer = await shop.ask("GET", PATH)
+    assert (answer.status, answer.json["code"]) == (503, "closing")
