@@ -19,6 +19,8 @@ from localsrv.store.history import ONE_REVISION
 BATCH = 2000
 """Bodies forgotten in one operation, so that writes never wait long behind compaction."""
 
+_DAY_S = 86_400
+
 _FORGETTABLE = """
 SELECT r.collection, r.id, r.generation, r.digest FROM localsrv_revisions AS r
 WHERE r.state = 0 AND r.body IS NOT NULL AND r.superseded < ?
@@ -88,6 +90,17 @@ def stem(tx: Transaction, state: CollectionState, ids: Sequence[str], limit: int
                     (*place, *rev.parse_revision(revision)),
                 )
     return gone
+
+
+def is_due(connection: Connection) -> bool:
+    """Whether the last compaction is more than a day ago."""
+    found = connection.execute("SELECT value FROM localsrv_meta WHERE key = 'compacted_at'").fetchone()
+    return found is None or not 0 <= time.time() - float(found[0]) < _DAY_S
+
+
+def note_done(tx: Transaction) -> None:
+    """Remembers that a compaction ended now."""
+    tx.execute("INSERT OR REPLACE INTO localsrv_meta VALUES ('compacted_at', ?)", (str(time.time()),))
 
 
 def forget_times(tx: Transaction, before: int) -> None:

@@ -55,7 +55,7 @@ class StoreOptions:
 
 @dataclass(frozen=True, slots=True)
 class RowPage:
-    """Rows as JSON texts; `total` when a count was asked for; `capped` when the row limit cut them."""
+    """Rows as JSON texts; `total` when a count was asked for."""
 
     rows: list[str]
     total: int | None
@@ -159,10 +159,13 @@ class Database:
             NotFound: no such collection. UnknownName, InvalidValue: see `query_sql.compile_select`.
             QueryTimeout: past the deadline or (`code="row-limit"`) the row limit.
         """
-        info = self.collection(name).info
+        state = self.collection(name)
         limit = self._options.query_row_limit
-        statement = compile_select(select, info, max_rows=limit + 1)
-        counting = compile_count(select, info) if select.count is not None else None
+        statement = compile_select(select, state.info, max_rows=limit + 1)
+        # The live count is kept in memory, so an estimate of the whole collection costs nothing.
+        total = state.documents if select.count is not None and not select.shape.where else None
+        must_count = select.count is not None and (total is None or select.count is Count.EXACT)
+        counting = compile_count(select, state.info) if must_count else None
 
         def read(connection: Connection) -> RowPage:
             rows = [statement.finish(row) for row in connection.execute(statement.sql, statement.params)]
@@ -172,18 +175,11 @@ class Database:
                     code="row-limit",
                     hint="Ask for pages with limit and offset, or Range.",
                 )
-            total = None
-            if counting is not None:
-                total = connection.execute(counting.sql, counting.params).fetchone()[0]
-            return RowPage(rows, total)
+            if counting is None:
+                return RowPage(rows, total)
+            return RowPage(rows, connection.execute(counting.sql, counting.params).fetchone()[0])
 
-        if select.count is not None and not select.shape.where:
-            total = self.collection(name).documents if select.count is not Count.EXACT else None
-            if total is not None:
-                counting = None
-                page = await self._readers.run(read, self._options.query_timeout_s)
-                return RowPage(page.rows, total)
-        return await self._readers.run(read, self._options.query_timeout_s)
+        return await self._read(read)
 
     def get_row(self, name: str, document_id: str) -> tuple[str, str] | None:
         """`(row as JSON text in its * form, revision)` by `_id`; None when there is none. Does not block."""
@@ -359,10 +355,12 @@ class Database:
 
     async def wait_for_change(self, after: int) -> None:
         """Returns when a change newer than `after` is durable. Cancelled when the file closes."""
-        while self._committed <= after:
+        while True:
             waiter: asyncio.Future[None] = self._loop.create_future()
-            self._waiters.add(waiter)
+            self._waiters.add(waiter)  # before the look, since the writer looks for waiters after it commits
             try:
+                if self._committed > after:
+                    return
                 await waiter
             finally:
                 self._waiters.discard(waiter)
@@ -387,6 +385,7 @@ class Database:
         await self._writer.submit(lambda tx: compaction.forget_times(tx, before))
         counts["contents"] = await self._writer.submit(self._blobs.forget_unreferenced)
         counts["files"] = await self._read(self._blobs.sweep)
+        await self._writer.submit(compaction.note_done)
         return counts
 
     async def _stem(self, state: CollectionState, document_id: str) -> int:
@@ -416,7 +415,9 @@ class Database:
         connection.execute("INSERT OR IGNORE INTO localsrv_meta VALUES ('epoch', ?)", (secrets.token_hex(4),))
         self.epoch = connection.execute("SELECT value FROM localsrv_meta WHERE key = 'epoch'").fetchone()[0]
         self._states = load(connection)
-        self._committed = self._compacted_at = last_seq(connection, self._states)
+        self._committed = last_seq(connection, self._states)
+        # A file that was long not looked at is compacted after its next change; no timer is needed.
+        self._compacted_at = -_COMPACT_EVERY if compaction.is_due(connection) else self._committed
         self._journal = Journal(self._committed)
         self._documents = Documents(self._journal, self._options.revs_limit)
         self._rows = Rows(self._documents, lambda: self._states)

@@ -62,7 +62,8 @@ def connect(path: Path, *, read_only: bool = False) -> Connection:
         )
         if read_only:
             connection.execute("PRAGMA query_only=ON")
-        connection.execute("PRAGMA cache_size=-8000")
+        # The system keeps the file's pages anyway; large caches here would hold them once per connection.
+        connection.execute(f"PRAGMA cache_size=-{1000 if read_only else 8000}")
         connection.execute("PRAGMA trusted_schema=OFF")
         connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
     except sqlite3.Error as error:
