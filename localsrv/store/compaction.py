@@ -94,8 +94,13 @@ def stem(tx: Transaction, state: CollectionState, ids: Sequence[str], limit: int
 
 def is_due(connection: Connection) -> bool:
     """Whether the last compaction is more than a day ago."""
-    found = connection.execute("SELECT value FROM localsrv_meta WHERE key = 'compacted_at'").fetchone()
-    return found is None or not 0 <= time.time() - float(found[0]) < _DAY_S
+    last = connection.execute("SELECT value FROM localsrv_meta WHERE key = 'compacted_at'").fetchone()[0]
+    return not 0 <= time.time() - float(last) < _DAY_S
+
+
+def note_first_use(connection: Connection) -> None:
+    """A new file has nothing to forget yet."""
+    connection.execute("INSERT OR IGNORE INTO localsrv_meta VALUES ('compacted_at', ?)", (str(time.time()),))
 
 
 def note_done(tx: Transaction) -> None:

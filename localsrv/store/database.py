@@ -413,6 +413,7 @@ class Database:
         functions.register(connection)
         connection.execute("INSERT OR IGNORE INTO localsrv_meta VALUES ('seq_floor', '0')")
         connection.execute("INSERT OR IGNORE INTO localsrv_meta VALUES ('epoch', ?)", (secrets.token_hex(4),))
+        compaction.note_first_use(connection)
         self.epoch = connection.execute("SELECT value FROM localsrv_meta WHERE key = 'epoch'").fetchone()[0]
         self._states = load(connection)
         self._committed = last_seq(connection, self._states)
