@@ -150,7 +150,7 @@ class Unavailable(LocalsrvError):
 
 
 class StorageError(LocalsrvError):
-    """The disk or the file refuses: `storage-full`, `storage-read-only`, `storage-damaged`, `storage-too-new`."""
+    """The disk or the file refuses: `storage-full`, `storage-read-only`, `storage-damaged` and others."""
 
     status = 507
     code = "storage"
