@@ -10,6 +10,7 @@ from localsrv.base.errors import QuerySyntaxError, RangeNotSatisfiable
 from localsrv.model.query import Count, Select, parse_query
 
 MAX_PARAMETERS = 1000
+_EVERYTHING = Select()
 _RANGE = re.compile(r"(?:items=)?([0-9]{1,18})-([0-9]{1,18})?\Z")
 
 
@@ -52,7 +53,7 @@ def read_select(pairs: list[tuple[str, str]], range_header: str | None, count: C
         QuerySyntaxError, UnknownName: as `parse_query`.
         RangeNotSatisfiable: a range that ends before it begins.
     """
-    select = parse_query(pairs)
+    select = parse_query(pairs) if pairs else _EVERYTHING
     if range_header is not None and select.limit is None and select.offset == 0:
         found = _RANGE.match(range_header.strip())
         if found is not None:  # other units are not ours to judge (RFC 9110, 14.2)

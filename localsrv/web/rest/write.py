@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from urllib.parse import quote
 
@@ -18,11 +19,14 @@ from localsrv.web.rest.bodies import Row, read_object, read_rows, with_columns
 from localsrv.web.rest.identity import identity_of_pairs
 from localsrv.web.rest.media import Form, negotiate
 from localsrv.web.rest.parameters import query_pairs, read_select
-from localsrv.web.rest.preferences import Preferences, Return, parse_preferences
+from localsrv.web.rest.preferences import NONE, Preferences, Return, parse_preferences
 from localsrv.web.rest.read import check_schema
 
+_PLAIN = re.compile(r"[A-Za-z0-9_.~-]*").fullmatch
+"""What a URL's query holds as it is, such as a UUID."""
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(slots=True)
 class _Write:
     """What all writes begin with."""
 
@@ -68,19 +72,20 @@ async def post_rows(request: web.Request) -> web.Response:
         rows = with_columns(rows, write.select.columns, write.table, keep_defaults=keep)
     if write.form.is_object and write.returning is not None and len(rows) != 1:
         raise not_singular(len(rows))
-    options = InsertOptions(
-        resolution=write.preferences.resolution,
-        on_conflict=write.select.on_conflict,
-        returning=write.returning,
-        rollback=write.preferences.rollback,
-    )
-    result = await write.db.insert(write.table.name, rows, options)
+    result = await write.db.insert(write.table.name, rows, _insert_options(write))
     location = None
     if len(rows) == 1 and result.ids and result.ids[0]:
         location = _location(request, write.table, result.ids[0])
     created = result.created > 0 or write.preferences.resolution == "error"
     total = result.affected if write.preferences.count is not None else None
     return _answer(write, result, 201 if created else 200, f"*/{'*' if total is None else total}", location)
+
+
+def _insert_options(write: _Write) -> InsertOptions | None:
+    preferences, on_conflict = write.preferences, write.select.on_conflict
+    if preferences is NONE and on_conflict is None:
+        return None
+    return InsertOptions(preferences.resolution, on_conflict, write.returning, preferences.rollback)
 
 
 async def patch_rows(request: web.Request) -> web.Response:
@@ -173,10 +178,15 @@ def _spelt(value: object) -> str:
 
 def _location(request: web.Request, table: TableInfo, row_id: str) -> str:
     """The relative address of one row, by its key."""
-    names = table.identity
-    parts = [row_id] if len(names) == 1 else [_spelt(value) for value in orjson.loads(row_id)]
-    query = "&".join(f"{quote(n)}=eq.{quote(p, safe='')}" for n, p in zip(names, parts, strict=True))
-    return f"{request.raw_path.partition('?')[0]}?{query}"
+    names, path = table.identity, request.raw_path.partition("?")[0]
+    if len(names) == 1:
+        return f"{path}?{_quoted(names[0])}=eq.{_quoted(row_id)}"
+    pairs = zip(names, orjson.loads(row_id), strict=True)
+    return f"{path}?{'&'.join(f'{_quoted(n)}=eq.{_quoted(_spelt(value))}' for n, value in pairs)}"
+
+
+def _quoted(text: str) -> str:
+    return text if _PLAIN(text) else quote(text, safe="")
 
 
 def _answer(
