@@ -126,6 +126,7 @@ class Event(TypedDict):
     id: NotRequired[str]
     rev: NotRequired[str]
     deleted: NotRequired[bool]
+    matches: NotRequired[bool]
     source: NotRequired[str]
     cause: NotRequired[str | None]
     row: NotRequired[dict[str, Any] | None]

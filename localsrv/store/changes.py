@@ -23,7 +23,8 @@ MAX_BATCH = 1000
 class Change:
     """The latest change of one document. `row` is its `*` form as JSON text when asked for and alive.
 
-    `at` is when it was made, UTC, to the second; None for changes older than the file remembers.
+    `matches` says that it is alive and that the feed's filter, if there is one, lets it through. `at` is when
+    it was made, UTC; None for changes older than the file remembers.
     """
 
     seq: int
@@ -35,6 +36,7 @@ class Change:
     cause: str | None
     at: str | None
     row: str | None
+    matches: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +92,10 @@ def read_changes(
 ) -> ChangeBatch:
     """Changes with `since < seq <= until` of some collections, at most `limit`.
 
-    `until` is a number known to be committed. `where` maps a collection to a filter: live documents that
-    it does not let through are left out, deletions are always told.
+    `until` is a number known to be committed. `where` maps a collection to a filter. Documents that it does
+    not let through are told too, without their row: they may have matched before.
     """
-    found: list[tuple[int, CollectionState, str, str, bool, str | None]] = []
+    found: list[tuple[int, CollectionState, str, str, bool, bool, str | None]] = []
     more = False
     for state in states:
         part = _of_collection(connection, state, since, until, limit + 1, with_rows, where.get(state.name))
@@ -114,16 +116,16 @@ def _of_collection(
     limit: int,
     with_rows: bool,
     where: Select | None,
-) -> list[tuple[int, str, str, bool, str | None]]:
+) -> list[tuple[int, str, str, bool, bool, str | None]]:
     condition, parameters = "1", ()
     if where is not None:
         compiled = compile_where(where, state.info)
         condition, parameters = compiled.sql, compiled.params  # type: ignore[assignment]
     body = "_body" if with_rows else "NULL"
     live = connection.execute(
-        f"SELECT _seq, _id, _rev, {body} FROM {state.table}"
-        f" WHERE _seq > ? AND _seq <= ? AND ({condition}) ORDER BY _seq LIMIT ?",
-        (since, until, *parameters, limit),
+        f"SELECT _seq, _id, _rev, ({condition}), {body} FROM {state.table}"
+        f" WHERE _seq > ? AND _seq <= ? ORDER BY _seq LIMIT ?",
+        (*parameters, since, until, limit),
     ).fetchall()
     dead = connection.execute(
         "SELECT seq, id, rev FROM localsrv_tombstones"
@@ -131,11 +133,11 @@ def _of_collection(
         (state.number, since, until, limit),
     ).fetchall()
     info = state.info
-    merged: list[tuple[int, str, str, bool, str | None]] = [
-        (seq, i, r, False, finish_row(info, i, text) if text is not None else None)
-        for seq, i, r, text in live
+    merged: list[tuple[int, str, str, bool, bool, str | None]] = [
+        (seq, i, r, False, bool(fits), finish_row(info, i, text) if fits and text is not None else None)
+        for seq, i, r, fits, text in live
     ]
-    merged += [(seq, i, r, True, None) for seq, i, r in dead]
+    merged += [(seq, i, r, True, False, None) for seq, i, r in dead]
     merged.sort()
     return merged[:limit]
 
@@ -147,13 +149,13 @@ def _change(
     document_id: str,
     revision: str,
     deleted: bool,
+    matches: bool,
     row: str | None,
 ) -> Change:
     found = connection.execute("SELECT source, cause FROM localsrv_sources WHERE seq = ?", (seq,)).fetchone()
     source, cause = found or ("local", None)
-    return Change(
-        seq, state.name, document_id, revision, deleted, source, cause, changed_at(connection, seq), row
-    )
+    at = changed_at(connection, seq)
+    return Change(seq, state.name, document_id, revision, deleted, source, cause, at, row, matches)
 
 
 def changed_at(connection: Connection, seq: int) -> str | None:

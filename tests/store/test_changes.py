@@ -45,13 +45,25 @@ async def test_resuming_in_small_steps_has_no_gap_and_no_repeat(shop: Database) 
     assert since == shop.last_seq
 
 
-async def test_filters_let_deletions_through(shop: Database) -> None:
+async def test_a_filter_says_what_matches_and_tells_what_ceased_to(shop: Database) -> None:
+    await shop.insert("products", [{"ProductID": i, "name": "x", "price": i} for i in range(1, 7)])
+    await shop.insert("notes", [{"id": "n"}])
     since = shop.last_seq
-    await shop.insert("products", [{"ProductID": i, "name": "x", "price": i} for i in range(6)])
-    await shop.delete("products", parse_query([("ProductID", "eq.0")]))
+    for identity, price in (("4", 40), ("5", 1), ("1", 2), ("6", None)):
+        await shop.update("products", parse_query([("ProductID", f"eq.{identity}")]), {"price": price})
+    await shop.delete("products", parse_query([("ProductID", "eq.3")]))
+    await shop.update("notes", parse_query([("id", "eq.n")]), {"text": "no filter for notes"})
     where = {"products": parse_query([("price", "gte.4")])}
-    batch = await shop.changes(since, ["products"], where=where)
-    assert [(c.id, c.deleted) for c in batch.changes] == [("4", False), ("5", False), ("0", True)]
+    batch = await shop.changes(since, ["products", "notes"], with_rows=True, where=where)
+    told = [(c.id, c.deleted, c.matches, c.row is not None) for c in batch.changes]
+    assert told == [
+        ("4", False, True, True),
+        ("5", False, False, False),
+        ("1", False, False, False),
+        ("6", False, False, False),
+        ("3", True, False, False),
+        ("n", False, True, True),
+    ]
 
 
 async def test_source_and_cause_are_kept(shop: Database) -> None:

@@ -92,9 +92,23 @@ async def test_only_what_was_asked_for(shop: WebServer) -> None:
     async with events(shop, "?collections=items&include=row&filter=stock%3Dgt.5") as feed:
         await feed.next()
         await shop.fill("shop", "notes", {"_id": "n", "text": "not asked for"})
-        await write(shop, "few", 5)
         await write(shop, "many", 6)
-        assert (await feed.next())["id"] == "many"
+        change = await feed.next()
+        assert (change["id"], change["matches"], change["row"]["stock"]) == ("many", True, 6)
+
+
+async def test_what_ceases_to_match_a_filter_is_told(shop: WebServer) -> None:
+    async with events(shop, "?collections=items&include=row&filter=stock%3Dgt.5") as feed:
+        await feed.next()
+        for stock in (6, 5):
+            await write(shop, "pear", stock)
+            change = await feed.next()
+            assert (change["id"], change["matches"]) == ("pear", stock > 5)
+            assert (change["row"] is not None) == (stock > 5)
+        gone = await shop.ask("DELETE", "/apps/shop/rest/v1/items?name=eq.pear")
+        assert gone.status == 204
+        change = await feed.next()
+        assert (change["deleted"], change["matches"], change["row"]) == (True, False, None)
 
 
 async def test_all_collections_include_later_ones(shop: WebServer) -> None:
