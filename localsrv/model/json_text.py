@@ -21,8 +21,13 @@ MAX_NESTING = 100
 
 _MIN, _MAX = -(2**63), 2**63 - 1
 _LONG_NUMBER = re.compile(rb"[0-9](?:[0-9]|\.[0-9]){15}[0-9.eE+-]*")
+_SMALL_NUMBER = re.compile(rb"[0-9.][eE]-[0-9]{3}")
 _DIGITS_AS_ZEROS = bytes(0x30 if 0x30 <= c <= 0x39 else c for c in range(256))
 _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|-?[0-9][0-9.eE+-]*')
+_NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
+_TEXT_OR_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]')
+_BEYOND_64_BITS = "a whole number beyond 64 bits"
+_BEYOND_A_DOUBLE = "a number beyond the range of a double"
 _NOT_BRACKETS = bytes(c for c in range(256) if c not in b"[]{}")
 
 
@@ -30,10 +35,10 @@ def parse_json(data: bytes, *, where: str = "body") -> Any:
     """The value that `data` spells. `where` names the input in messages.
 
     Raises:
-        BadRequest: `code="invalid-json"`: not JSON, not UTF-8, NaN, a lone surrogate, a number beyond a
-            double's range, nested more than `MAX_NESTING` deep.
-        InvalidValue: `code="inexact-number"` for a number that would lose digits, `code="nul"` for a NUL in
-            a text or a name.
+        BadRequest: `code="invalid-json"`: not JSON, not UTF-8, NaN, a lone surrogate, nested more than
+            `MAX_NESTING` deep.
+        InvalidValue: `code="inexact-number"` for a number that would lose digits or is beyond a double's
+            range, `code="nul"` for a NUL in a text or a name.
     """
     try:
         value = orjson.loads(data)
@@ -44,6 +49,8 @@ def parse_json(data: bytes, *, where: str = "body") -> Any:
         orjson.dumps(value) != data or b"0" * 19 in data.translate(_DIGITS_AS_ZEROS)
     ):
         _check_numbers(data, where)
+    elif (b"e-" in data or b"E-" in data) and _SMALL_NUMBER.search(data):
+        _check_numbers(data, where)  # a few characters may spell less than the smallest double
     if b"\\u0000" in data and _holds_nul(value):
         raise InvalidValue(
             f"The {where} holds a NUL character, which a text cannot contain.",
@@ -51,7 +58,7 @@ def parse_json(data: bytes, *, where: str = "body") -> Any:
             hint="Leave \\u0000 out, or send the bytes as an attachment or in base64.",
         )
     if _is_deep(data) and not _nests_within(value, MAX_NESTING):
-        raise BadRequest(f"The {where} nests more than {MAX_NESTING} deep.", code="invalid-json")
+        raise _too_deep(where)
     return value
 
 
@@ -63,6 +70,14 @@ def dump(value: Any) -> bytes:
 def _not_json(error: orjson.JSONDecodeError, data: bytes, where: str) -> BadRequest:
     if not data.strip():
         return BadRequest(f"The {where} is empty; JSON was expected.", code="invalid-json")
+    number = _NUMBER.match(error.doc, error.pos)
+    if number is not None and abs(float(number.group())) == float("inf"):
+        is_whole = number.group().lstrip("-").isdigit()
+        return _inexact(number.group(), where, _BEYOND_64_BITS if is_whole else _BEYOND_A_DOUBLE)
+    if not error.doc:
+        return _not_utf8(data, where)
+    if _opens_deep(error.doc[: error.pos]):  # orjson gives up before it has seen the end
+        return _too_deep(where)
     reason = error.msg.split(":", 1)[0]
     return BadRequest(
         f"The {where} is not valid JSON: {reason}.",
@@ -74,17 +89,40 @@ def _not_json(error: orjson.JSONDecodeError, data: bytes, where: str) -> BadRequ
     )
 
 
+def _too_deep(where: str) -> BadRequest:
+    return BadRequest(
+        f"The {where} nests more than {MAX_NESTING} deep.",
+        code="invalid-json",
+        hint="Store the inner part as text, or split it into documents of its own.",
+    )
+
+
+def _not_utf8(data: bytes, where: str) -> BadRequest:
+    try:
+        data.decode()
+    except UnicodeDecodeError as error:
+        lines = data[: error.start].split(b"\n")
+        return BadRequest(
+            f"The {where} is not UTF-8.",
+            code="invalid-json",
+            details=f"line {len(lines)}, byte {len(lines[-1]) + 1}",
+            hint="Send the text in UTF-8, without escapes for half characters.",
+        )
+    return BadRequest(f"The {where} is not valid JSON.", code="invalid-json")
+
+
 def _check_numbers(data: bytes, where: str) -> None:
     # A long run of digits may also stand inside a text. Only when one would be refused is it worth
     # finding out, token by token, whether it is a number at all.
-    for match in _LONG_NUMBER.finditer(data):
-        if _why_inexact(match.group()) is not None:
-            break
-    else:
-        return
+    if not _SMALL_NUMBER.search(data):
+        for match in _LONG_NUMBER.finditer(data):
+            if _why_inexact(match.group()) is not None:
+                break
+        else:
+            return
     for match in _TOKEN.finditer(data):
         token = match.group()
-        if len(token) < 16 or token[0] == 0x22:
+        if token[0] == 0x22 or (len(token) < 16 and b"-" not in token[1:]):
             continue
         if reason := _why_inexact(token):
             raise _inexact(token.decode("ascii"), where, reason)
@@ -96,7 +134,9 @@ def _why_inexact(token: bytes) -> str | None:
     try:
         if text.lstrip("-").isdigit():
             if len(text) > 20 or not _MIN <= int(text) <= _MAX:
-                return "a whole number beyond 64 bits"
+                return _BEYOND_64_BITS
+        elif float(text) == 0 and text.lower().partition("e")[0].strip("-0."):
+            return _BEYOND_A_DOUBLE
         elif len(text) > 800 or (repr(float(text)) != text and Decimal(text) != Decimal(repr(float(text)))):
             return "a number with more digits than a double keeps"
     except (ValueError, ArithmeticError):
@@ -140,6 +180,17 @@ def _is_deep(data: bytes) -> bool:
             return True
         brackets = shorter
     return bool(brackets)
+
+
+def _opens_deep(text: str) -> bool:
+    """Whether the beginning of a JSON text opens more than `MAX_NESTING` brackets one in the other."""
+    depth = 0
+    for match in _TEXT_OR_BRACKET.finditer(text):
+        bracket = match.group()
+        depth += 1 if bracket in "[{" else -1 if bracket in "]}" else 0
+        if depth > MAX_NESTING:
+            return True
+    return False
 
 
 def _nests_within(value: Any, depth: int) -> bool:

@@ -13,10 +13,17 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
+import orjson
+
 from localsrv.base.errors import InvalidValue
 from localsrv.model.schema import FieldType
 
 _INTEGER = re.compile(r"\s*[+-]?[0-9]{1,19}\s*\Z")
+_DECIMAL = re.compile(r"\s*[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,9})?\s*\Z")
+DECIMAL_DIGITS = 131_072
+"""Most digits before or behind a decimal's point, about PostgreSQL's: `1e999999999` is ten characters that
+would be a gigabyte when they are written out."""
+
 _TRUE = frozenset({"true", "t", "yes", "y", "on", "1"})
 _FALSE = frozenset({"false", "f", "no", "n", "off", "0"})
 
@@ -32,7 +39,7 @@ def fitted(kind: FieldType, name: str, value: Any) -> Any:
     try:
         return _FITS[kind](value)
     except (ValueError, TypeError, OverflowError, InvalidOperation):
-        shown = value if isinstance(value, str) else repr(value)
+        shown = value if isinstance(value, str) else orjson.dumps(value).decode()
         raise InvalidValue(
             f'invalid input syntax for type {kind.value}: "{str(shown)[:80]}"', details=f"Field `{name}`."
         ) from None
@@ -73,12 +80,24 @@ def _decimal(value: Any) -> int | float | str:
     if isinstance(value, bool):
         raise TypeError
     if isinstance(value, str):
-        if not Decimal(value).is_finite():
+        if not _DECIMAL.match(value) or not is_writable(Decimal(value)):
             raise ValueError
         return value.strip()
     if isinstance(value, int | float):
         return value
     raise TypeError
+
+
+def is_writable(number: Decimal) -> bool:
+    """Whether a decimal is finite and has at most `DECIMAL_DIGITS` digits on each side of its point."""
+    exponent = number.as_tuple().exponent
+    return isinstance(exponent, int) and exponent >= -DECIMAL_DIGITS and number.adjusted() < DECIMAL_DIGITS
+
+
+def _uuid(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    return str(uuid.UUID(value))
 
 
 def _boolean(value: Any) -> bool:
@@ -111,7 +130,7 @@ _FITS: Mapping[FieldType, Callable[[Any], Any]] = {
     FieldType.TIME: _parsed(datetime.time.fromisoformat),
     FieldType.TIMESTAMP: _parsed(datetime.datetime.fromisoformat),
     FieldType.TIMESTAMPTZ: _parsed(datetime.datetime.fromisoformat),
-    FieldType.UUID: lambda value: str(uuid.UUID(value)),
+    FieldType.UUID: _uuid,
     FieldType.JSON: lambda value: value,
 }
 

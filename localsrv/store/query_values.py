@@ -18,6 +18,7 @@ from localsrv.base.errors import InvalidValue, UnknownName
 from localsrv.model.moments import SORTABLE
 from localsrv.model.query import Path
 from localsrv.model.schema import FieldType
+from localsrv.model.values import is_writable
 
 SqlValue = str | int | float | None
 
@@ -239,7 +240,7 @@ def _cast_integer(text: str) -> str:
 
 def _cast_decimal(text: str) -> str:
     number = Decimal(text.strip())
-    if not number.is_finite():
+    if not is_writable(number):
         raise ValueError
     return format(number, "f")
 

@@ -22,6 +22,7 @@ from localsrv.model.json_text import MAX_NESTING, dump, parse_json
         ("1.10", 1.1),
         ("0.30000000000000004", 0.30000000000000004),
         ("1.7976931348623157e308", 1.7976931348623157e308),
+        ('[5e-324, 1e-100, 0e-999, "pre-1e-400", "1e-400"]', [5e-324, 1e-100, 0.0, "pre-1e-400", "1e-400"]),
         ("100000000000000000000000.0", 1e23),
         ('"12345678901234567890123"', "12345678901234567890123"),
         ('["\\\\u0000", "\\"1234567890123456789012"]', ["\\u0000", '"1234567890123456789012']),
@@ -46,7 +47,11 @@ def test_taken(text: str, value: Any) -> None:
         (b"{", "invalid-json"),
         (b"NaN", "invalid-json"),
         (b"-Infinity", "invalid-json"),
-        (b"1e400", "invalid-json"),
+        (b"1e400", "inexact-number"),
+        ('["é", -1e400]'.encode(), "inexact-number"),
+        (b"1" * 5000, "inexact-number"),
+        (b"1e-400", "inexact-number"),
+        (b"0.5E-999999999999999999999", "inexact-number"),
         (b'"\xff"', "invalid-json"),
         (b'"\\ud800"', "invalid-json"),
         (b'{"a":1,}', "invalid-json"),
@@ -68,6 +73,24 @@ def test_refused(data: bytes, code: str) -> None:
         parse_json(data)
     assert caught.value.code == code
     assert caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("data", "part"),
+    [
+        (b"[" * 100_000, "deep"),
+        (b'{"a":' * 100_000 + b"1" + b"}" * 100_000, "deep"),
+        (b'["[[[", ' + b"[]," * 500 + b"x]", "not valid JSON"),
+        (b'{"a": 1,\n "b": "\xff"}', "line 2, byte 8"),
+        (b"[1" + b"0" * 400 + b"]", "64 bits"),
+        (b"[1e400]", "range of a double"),
+        (b"[NaN]", "line 1, column 2"),
+    ],
+)
+def test_refusals_say_what_and_where(data: bytes, part: str) -> None:
+    with pytest.raises((BadRequest, InvalidValue)) as caught:
+        parse_json(data)
+    assert part in f"{caught.value.message} {caught.value.details}"
 
 
 @given(st.binary(max_size=60))
