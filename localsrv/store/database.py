@@ -25,11 +25,12 @@ from localsrv.store.definitions import define, drop, known
 from localsrv.store.documents import Documents
 from localsrv.store.driver import Connection, translate
 from localsrv.store.editing import Edit, Editor, ImportResult
-from localsrv.store.engine import Reader, Readers, Transaction, Writer
+from localsrv.store.engine import Transaction, Writer
 from localsrv.store.journal import Journal
 from localsrv.store.migrations import migrate, snapshot
 from localsrv.store.query_sql import compile_count, compile_select, finish_row
 from localsrv.store.raw_sql import QueryResult, run_raw
+from localsrv.store.readers import Reader, Readers
 from localsrv.store.reading import AttachmentContent, Document
 from localsrv.store.rows import InsertOptions, Rows, UpdateOptions, WriteResult, prepare_all
 from localsrv.store.rules import Violation

@@ -1,4 +1,4 @@
-"""One writer thread and a few reader threads per file.
+"""The one thread that writes a file.
 
 Theory of operation. Writes are *operations*: functions of a `Transaction`, run on the writer's own
 connection. The writer takes all operations that wait when a transaction begins (a *group*), runs them
@@ -8,9 +8,6 @@ statements a savepoint costs are saved. When SQLite drops the whole transaction 
 interrupt) or COMMIT itself fails, the group is replayed one operation per transaction. So one bad write never
 fails its neighbours. Operations must therefore be safe to run again: whatever they change outside the file
 goes through `Transaction.after_commit`.
-
-Reads run on read-only connections in reader threads, each with a deadline that SQLite's progress handler
-enforces.
 """
 
 from __future__ import annotations
@@ -19,9 +16,7 @@ import asyncio
 import queue
 import sys
 import threading
-import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -32,8 +27,6 @@ T = TypeVar("T")
 
 MAX_GROUP = 512
 MAX_WAITING = 10_000
-PROGRESS_STEPS = 50_000
-"""Virtual machine steps between two looks at the clock, about a millisecond."""
 
 
 class Transaction:
@@ -144,7 +137,12 @@ class Writer:
         while more:
             group, more = self._take()
             if group:
-                self._commit(connection, group)
+                try:
+                    self._commit(connection, group)
+                except BaseException as error:
+                    # A defect of ours; the thread must outlive it, or every later write would wait for ever.
+                    for operation in group:
+                        operation.error = operation.error or error
                 self._loop.call_soon_threadsafe(self._deliver, group)
         connection.close()
 
@@ -274,64 +272,3 @@ def _drops_everything(error: BaseException) -> bool:
     return name.startswith(
         ("SQLITE_FULL", "SQLITE_IOERR", "SQLITE_NOMEM", "SQLITE_INTERRUPT", "SQLITE_CORRUPT")
     )
-
-
-class Reader:
-    """One read-only connection with a deadline."""
-
-    __slots__ = ("_deadline", "connection")
-
-    def __init__(self, path: Path, setup: Callable[[Connection], None]) -> None:
-        self.connection = connect(path, read_only=True)
-        setup(self.connection)
-        self._deadline = float("inf")
-        self.connection.set_progress_handler(self._late, PROGRESS_STEPS)
-
-    def _late(self) -> int:
-        return time.monotonic() > self._deadline
-
-    def run(self, function: Callable[[Connection], T], seconds: float) -> T:
-        """Runs `function` in one read transaction (one state of the file), at most `seconds`.
-
-        Raises:
-            QueryTimeout: it took longer.
-            StorageError: the file could not be read.
-        """
-        self._deadline = time.monotonic() + seconds
-        try:
-            self.connection.execute("BEGIN")
-            return function(self.connection)
-        except sqlite3.Error as error:
-            raise translate(error) from error
-        finally:
-            self._deadline = float("inf")
-            if self.connection.in_transaction:
-                self.connection.execute("ROLLBACK")
-
-
-class Readers:
-    """A few reader threads, each with its own connection, opened when first needed."""
-
-    def __init__(self, path: Path, setup: Callable[[Connection], None], threads: int = 4) -> None:
-        self._path = path
-        self._setup = setup
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix=f"reader {path.parent.name}")
-        self._local = threading.local()
-        self._opened: list[Reader] = []
-
-    async def run(self, function: Callable[[Connection], T], seconds: float) -> T:
-        """Runs `function` on a reader thread; see `Reader.run`."""
-        return await asyncio.get_running_loop().run_in_executor(self._pool, self._work, function, seconds)
-
-    def _work(self, function: Callable[[Connection], T], seconds: float) -> T:
-        reader: Reader | None = getattr(self._local, "reader", None)
-        if reader is None:
-            reader = self._local.reader = Reader(self._path, self._setup)
-            self._opened.append(reader)
-        return reader.run(function, seconds)
-
-    async def close(self) -> None:
-        await asyncio.to_thread(self._pool.shutdown)
-        for reader in self._opened:
-            reader.connection.close()
-        self._opened.clear()

@@ -12,7 +12,7 @@ import pytest
 
 from localsrv.base.errors import InvalidValue, QueryTimeout, StorageError, Unavailable
 from localsrv.store.driver import Connection, connect, sqlite3
-from localsrv.store.engine import Reader, Readers, RollbackAfter, Transaction, Writer
+from localsrv.store.engine import RollbackAfter, Transaction, Writer
 
 
 @pytest.fixture
@@ -193,41 +193,16 @@ async def test_opening_what_is_no_database_fails_clearly(tmp_path: Path) -> None
     assert caught.value.code == "storage-damaged"
 
 
-def test_readers_have_a_deadline_and_cannot_write(tmp_path: Path) -> None:
-    connection = connect(tmp_path / "x.db")
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("CREATE TABLE t (n)")
-    reader = Reader(tmp_path / "x.db", lambda c: None)
-    endless = "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c) SELECT count(*) FROM c"
-    began = time.monotonic()
-    with pytest.raises(QueryTimeout):
-        reader.run(lambda c: c.execute(endless).fetchone(), 0.2)
-    assert time.monotonic() - began < 5
-    assert reader.run(lambda c: c.execute("SELECT 1").fetchone(), 5) == (1,)
-    with pytest.raises(StorageError):
-        reader.run(lambda c: c.execute("INSERT INTO t VALUES (1)"), 5)
-    reader.connection.close()
-    connection.close()
-
-
-async def test_one_slow_query_does_not_hold_up_the_others(tmp_path: Path) -> None:
-    connection = connect(tmp_path / "x.db")
-    connection.execute("PRAGMA journal_mode=WAL")
-    readers = Readers(tmp_path / "x.db", lambda c: None, threads=2)
-    endless = "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c) SELECT count(*) FROM c"
-
-    def slow(c: Connection) -> object:
-        return c.execute(endless).fetchone()
-
-    running = asyncio.ensure_future(readers.run(slow, 1.0))
-    for _ in range(20):
-        assert await readers.run(lambda c: c.execute("SELECT 1").fetchone(), 5) == (1,)
-    assert not running.done()
-    with pytest.raises(QueryTimeout):
-        await running
-    await readers.close()
-    connection.close()
-
-
 def test_version_is_new_enough() -> None:
     assert sqlite3.sqlite_version_info >= (3, 51, 3)
+
+
+async def test_an_error_behind_the_commit_does_not_end_the_writer(writer: Writer, tmp_path: Path) -> None:
+    def broken(tx: Transaction) -> None:
+        tx.execute("INSERT INTO t (n) VALUES (1)")
+        tx.after_commit(lambda: [][0])
+
+    with pytest.raises(IndexError):
+        await asyncio.wait_for(writer.submit(broken), 5)
+    assert await asyncio.wait_for(writer.submit(insert(2)), 5) == 2
+    assert rows(tmp_path) == [1, 2]
