@@ -11,6 +11,7 @@ from aiohttp import hdrs, web
 
 from localsrv.base.errors import BadRequest, PreconditionFailed
 from localsrv.model.query import Select
+from localsrv.model.scopes import read
 from localsrv.store.database import Database, InsertOptions, UpdateOptions, WriteResult
 from localsrv.store.query_table import TableInfo
 from localsrv.web.context import database, param, require
@@ -50,16 +51,24 @@ class _Write:
 
 
 def _begin(request: web.Request) -> _Write:
+    """Raises Forbidden when the write tells what is stored, and the grant may not read.
+
+    As in PostgreSQL, that is when rows are returned or chosen by what they hold: the number of rows that a
+    filter found answers a question about them. The revision in `If-Match` is a hash of the content.
+    """
     headers = request.headers
     db = database(request)
     name = param(request, "collection")
     table = db.collection(name).info
     check_schema(headers.get("Content-Profile"))
     preferences = parse_preferences(headers.getall("Prefer", ()))
-    if preferences.returns is Return.REPRESENTATION:
-        require(request, f"{name}:read")
     pairs = query_pairs(request.raw_path.partition("?")[2])
     select = read_select(pairs, None, None)
+    chooses = request.method in ("PATCH", "DELETE") and (
+        select.shape.where or select.shape.order or select.limit is not None or select.offset
+    )
+    if chooses or preferences.returns is Return.REPRESENTATION or headers.get(hdrs.IF_MATCH, "*") != "*":
+        require(request, read(name))
     return _Write(db, table, negotiate(headers.get(hdrs.ACCEPT)), preferences, pairs, select)
 
 
@@ -67,6 +76,7 @@ async def post_rows(request: web.Request) -> web.Response:
     """Inserts rows, or with `Prefer: resolution=` merges or skips those that exist."""
     write = _begin(request)
     rows = await read_rows(request)
+    _check_revisions(request, rows)
     if write.select.columns is not None:
         keep = write.preferences.missing_default
         rows = with_columns(rows, write.select.columns, write.table, keep_defaults=keep)
@@ -81,6 +91,12 @@ async def post_rows(request: web.Request) -> web.Response:
     return _answer(write, result, 201 if created else 200, f"*/{'*' if total is None else total}", location)
 
 
+def _check_revisions(request: web.Request, rows: list[Row]) -> None:
+    """A `_rev` in the body asks what `If-Match` does. Raises Forbidden."""
+    if any("_rev" in row for row in rows):
+        require(request, read(param(request, "collection")))
+
+
 def _insert_options(write: _Write) -> InsertOptions | None:
     preferences, on_conflict = write.preferences, write.select.on_conflict
     if preferences is NONE and on_conflict is None:
@@ -92,6 +108,7 @@ async def patch_rows(request: web.Request) -> web.Response:
     """Changes fields of every row that the filters choose."""
     write = _begin(request)
     changes = await read_object(request)
+    _check_revisions(request, [changes])
     if write.select.columns is not None:
         changes = with_columns([changes], write.select.columns, write.table, keep_defaults=True)[0]
     result = await _change(request, write, changes)
@@ -146,6 +163,7 @@ async def put_row(request: web.Request) -> web.Response:
     if write.select.limit is not None or write.select.offset:
         raise BadRequest("limit/offset querystring parameters are not allowed for PUT", code="put-with-page")
     row = await read_object(request)
+    _check_revisions(request, [row])
     named = identity_of_pairs([p for p in write.pairs if p[0] not in ("select", "columns")], write.table)
     if named is None:
         raise _put_error("Filters must include all and only primary key columns with 'eq' operators")

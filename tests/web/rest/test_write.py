@@ -286,3 +286,53 @@ async def test_reading_back_needs_the_right_to_read(start: Any, db: Database) ->
     status, body, _ = await send(client, "POST", "products", {"id": 96, "name": "x"}, **RETURN)
     assert (status, body["code"]) == (403, "42501")
     assert row(db, "products", "96") is None
+
+
+ASKING = [
+    # What a key that may only write would learn from the answer, or from the number of rows.
+    ("PATCH", "products?price=gt.5", {"stock": 1}, {}),
+    ("PATCH", "products?id=eq.1", {"stock": 1}, {}),
+    ("PATCH", "products?or=(code.eq.c1,code.eq.c2)", {"stock": 1}, {}),
+    ("PATCH", "products?name=not.like.Product%201*", {"stock": 1}, {"Prefer": "tx=rollback"}),
+    ("PATCH", "products?order=price&limit=1", {"stock": 1}, {}),
+    ("PATCH", "products", {"stock": 1, "_rev": "1-a"}, {}),
+    ("PATCH", "products", {"stock": 1}, {"If-Match": '"1-a"'}),
+    ("DELETE", "products?code=eq.c1", None, {}),
+    ("DELETE", "products?limit=1", None, {"Prefer": "count=exact"}),
+    ("PUT", "products?id=eq.1", {"id": 1, "name": "x"}, {"If-Match": '"1-a"'}),
+    ("PUT", "products?id=eq.1", {"id": 1, "name": "x", "_rev": "1-a"}, {}),
+    ("POST", "products", [{"id": 97, "name": "x"}, {"id": 1, "_rev": "1-a"}], {}),
+    ("POST", "products", "id,_rev\n1,1-a\n", {"Content-Type": "text/csv"}),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "body", "headers"), ASKING)
+async def test_writing_alone_answers_no_questions(
+    start: Any, db: Database, method: str, path: str, body: Any, headers: dict[str, str]
+) -> None:
+    before, seq = row(db, "products", "1"), db.last_seq
+    status, answer, sent = await send(await start("products:write"), method, path, body, **headers)
+    assert (status, answer["code"], answer["details"]) == (403, "42501", "products:read")
+    assert "Content-Range" not in sent
+    assert (row(db, "products", "1"), db.last_seq) == (before, seq)
+
+
+MERGE = {"Prefer": "resolution=merge-duplicates"}
+WITHOUT_READING = [
+    ("POST", "products", {"id": 98, "name": "x"}, {}, 201),
+    ("POST", "products", {"id": 1, "name": "y"}, MERGE, 200),
+    ("POST", "products?on_conflict=code", {"id": 1, "code": "c1", "name": "y"}, MERGE, 200),
+    ("PUT", "products?id=eq.1", {"id": 1, "name": "y"}, {}, 204),
+    ("PATCH", "products", {"stock": 1}, {}, 204),
+    ("DELETE", "lines", None, {}, 204),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "body", "headers", "expected"), WITHOUT_READING)
+async def test_what_asks_nothing_needs_no_right_to_read(
+    start: Any, db: Database, method: str, path: str, body: Any, headers: dict[str, str], expected: int
+) -> None:
+    status, answer, _ = await send(
+        await start("products:write", "lines:write"), method, path, body, **headers
+    )
+    assert (status, answer) == (expected, "")
