@@ -6,6 +6,7 @@ turns it into a table, the data face into columns.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -13,12 +14,15 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
 
-from localsrv.base.errors import ConfigError
+from localsrv.base.errors import ConfigError, InvalidValue
 
 COLLECTION_ID = re.compile(r"[a-z][a-z0-9_]{0,62}\Z")
 """What the data face and manifests accept. Names starting with `localsrv_` or `sqlite_` are refused."""
 
 COUCH_NAME = re.compile(r"[a-z_][a-z0-9_$()+/-]{0,200}\Z")
+
+MAX_FIELDS = 1900
+"""Most declared fields: SQLite's tables have at most 2,000 columns."""
 
 APP_ID = re.compile(r"[a-z][a-z0-9-]{0,40}\Z")
 
@@ -206,7 +210,22 @@ def _field(name: str, value: object, where: str) -> Field:
         if call not in ("now", "uuid") or len(default) != 1:
             raise _bad(where, '`default` must be a constant, or { call = "now" } or { call = "uuid" }')
         default = None
+    _check_default(TYPE_ALIASES[kind], name, default, where)
     return Field(name, TYPE_ALIASES[kind], required, default, call)
+
+
+def _check_default(kind: FieldType, name: str, default: object, where: str) -> None:
+    from localsrv.model.values import fitted  # which needs FieldType
+
+    try:
+        fitted(kind, name, default)
+        is_json = json.loads(json.dumps(default, allow_nan=False)) == default
+    except (InvalidValue, ValueError, TypeError):
+        is_json = False
+    if not is_json:
+        raise _bad(
+            where, f"`default` does not fit the type {kind.value}", "Dates and times are written as texts."
+        )
 
 
 def _relation(collection: str, value: object, where: str) -> Relation:
@@ -235,14 +254,15 @@ def _full_text(value: object, where: str) -> FullText:
         raw = value.get("prefix", [2, 3])
         if not isinstance(raw, list) or not all(type(n) is int and 0 < n < 10 for n in raw):
             raise _bad(where, "`prefix` must be a list of lengths from 1 to 9")
+        raw = list(dict.fromkeys(raw))
         prefix, value = tuple(raw), value["weights"]
     if isinstance(value, str | list):
         value = dict.fromkeys(_names(value, where), 1.0)
     if not isinstance(value, Mapping) or not value:
         raise _bad(where, "must be a list of fields, or a table of fields with their weights")
     for name, weight in value.items():
-        if isinstance(weight, bool) or not isinstance(weight, int | float) or weight < 0:
-            raise _bad(f"{where}.{name}", "a weight must be a number from 0")
+        if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight <= 1e6:
+            raise _bad(f"{where}.{name}", "a weight must be a number from 0 to 1000000")
     return FullText({k: float(v) for k, v in value.items()}, prefix)
 
 
@@ -282,6 +302,12 @@ def parse_collection(
     raw_fields = value.get("fields", {})
     if not isinstance(raw_fields, Mapping):
         raise _bad(f"{where}.fields", "must be a table of field names with their types")
+    if len(raw_fields) > MAX_FIELDS:
+        raise _bad(
+            f"{where}.fields",
+            f"{len(raw_fields)} fields are declared; {MAX_FIELDS} are possible",
+            "Leave some undeclared: documents may hold them all the same.",
+        )
     declared = tuple(_field(n, v, f"{where}.fields.{n}") for n, v in raw_fields.items())
     folded: dict[str, str] = {}
     for f in declared:
@@ -302,6 +328,11 @@ def parse_collection(
     strict = value.get("strict", False)
     if not isinstance(strict, bool):
         raise _bad(f"{where}.strict", "must be true or false")
+    for setting in ("title", "latest_field"):
+        if not isinstance(value.get(setting), str | None):
+            raise _bad(f"{where}.{setting}", "must be a text")
+    if not isinstance(value.get("source"), Mapping | None):
+        raise _bad(f"{where}.source", "must be an object")
     collection = Collection(
         name=name,
         title=value.get("title"),
