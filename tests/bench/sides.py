@@ -36,7 +36,7 @@ def documents(count: int) -> list[dict[str, Any]]:
     """`count` documents of about 170 bytes, PER_CATEGORY in each category."""
     note = "x" * 100
     return [
-        {"name": f"Item {i:07d}", "category": i // PER_CATEGORY, "price": i / 7, "note": note}
+        {"name": f"Item {i:07d}", "category": i // PER_CATEGORY, "price": round(i / 7, 2), "note": note}
         for i in range(count)
     ]
 
@@ -77,9 +77,9 @@ def localsrv(
 
 
 def bodies(count: int, *, batch: int = 10_000) -> list[bytes]:
-    """The bodies of the requests that insert `count` documents, `batch` in each."""
+    """The bodies of the requests that insert `count` documents, `batch` in each, spelt as JSON.stringify does."""
     every = documents(count)
-    return [json.dumps(every[i : i + batch]).encode() for i in range(0, count, batch)]
+    return [json.dumps(every[i : i + batch], separators=(",", ":")).encode() for i in range(0, count, batch)]
 
 
 def free_port() -> int:
