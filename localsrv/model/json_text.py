@@ -44,8 +44,9 @@ def parse_json(data: bytes, *, where: str = "body") -> Any:
         value = orjson.loads(data)
     except orjson.JSONDecodeError as error:
         raise _not_json(error, data, where) from error
-    # A body that comes out as it went in has kept every digit; 19 of them may still be more than 64 bits.
-    if _LONG_NUMBER.search(data) and (
+    # Sixteen digits in a row, points left out: a search for equal bytes is ten times as fast as one for a
+    # pattern. A body that comes out as it went in has kept every digit; 19 may still be more than 64 bits.
+    if b"0" * 16 in data.translate(_DIGITS_AS_ZEROS, b".") and (
         orjson.dumps(value) != data or b"0" * 19 in data.translate(_DIGITS_AS_ZEROS)
     ):
         _check_numbers(data, where)

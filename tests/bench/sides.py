@@ -77,7 +77,7 @@ def localsrv(
 
 
 def bodies(count: int, *, batch: int = 10_000) -> list[bytes]:
-    """The bodies of the requests that insert `count` documents, `batch` in each, spelt as JSON.stringify does."""
+    """The bodies of the requests that insert `count` documents, `batch` in each, as JSON.stringify does."""
     every = documents(count)
     return [json.dumps(every[i : i + batch], separators=(",", ":")).encode() for i in range(0, count, batch)]
 
