@@ -367,9 +367,10 @@ def _check_names(collection: Collection, where: str) -> None:
         used.append(("full_text", tuple(collection.full_text.weights)))
     if collection.latest_field:
         used.append(("latest_field", (collection.latest_field,)))
+    by_identity = ("indexes", "unique", "relations")
     for setting, group in used:
         for name in group:
-            if name not in names and not (name == "id" and not collection.key and setting != "key"):
+            if name not in names and not (name == "id" and not collection.key and setting in by_identity):
                 raise _bad(
                     f"{where}.{setting}",
                     f"field `{name}` is not declared",

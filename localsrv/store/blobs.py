@@ -1,23 +1,30 @@
 """Contents of attachments: small ones in the file, large ones beside it, each once.
 
 A large content is durable in its own file (the file synced, then its folder) before any document refers to
-it; a crash in between leaves a file that nothing refers to, which `collect` removes.
+it; a crash in between leaves a file that nothing refers to, which `sweep` removes.
 """
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import hashlib
 import os
 import secrets
+import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import TracebackType
+from typing import TypeVar
 
-from localsrv.base.errors import TooLarge
+from localsrv.base.errors import TooLarge, Unavailable
 from localsrv.store.driver import Connection, translate
 from localsrv.store.engine import Transaction
+
+T = TypeVar("T")
 
 INLINE_BYTES = 64 << 10
 """Contents up to this size live in the database, where one page read brings them."""
@@ -40,6 +47,8 @@ class Blobs:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._moving = threading.Lock()
+        """Held while a file comes to its place, is noted as wanted, or is removed."""
 
     def path(self, sha256: bytes) -> Path:
         """Where a large content lies."""
@@ -53,17 +62,15 @@ class Blobs:
             TooLarge: more than `limit` bytes came; nothing is kept.
             StorageError: the disk refused.
         """
-        import asyncio
-
         with _Incoming(self) as incoming:
             async for chunk in chunks:
                 if limit is not None and incoming.length + len(chunk) > limit:
                     raise TooLarge(f"An attachment may have {limit:,} bytes.")
                 if incoming.needs_disk(chunk):
-                    await asyncio.to_thread(incoming.add, chunk)
+                    await _in_thread(partial(incoming.add, chunk))
                 else:
                     incoming.add(chunk)
-            return await asyncio.to_thread(incoming.finish) if incoming.on_disk else incoming.finish()
+            return await _in_thread(incoming.finish) if incoming.on_disk else incoming.finish()
 
     def store(self, data: bytes) -> Blob:
         """As `receive`, for bytes at hand."""
@@ -71,13 +78,32 @@ class Blobs:
             incoming.add(data)
             return incoming.finish()
 
-    @staticmethod
-    def register(tx: Transaction, blob: Blob) -> None:
-        """Makes a content known to the database, inside the operation that refers to it."""
+    def register(self, tx: Transaction, blob: Blob) -> None:
+        """Makes a content known to the database, inside the operation that refers to it.
+
+        Raises:
+            Unavailable: (`code="attachment-expired"`) it came so long ago that it was swept away.
+        """
+        if blob.data is None:
+            self._want(blob)
         tx.execute(
             "INSERT OR IGNORE INTO localsrv_blobs VALUES (?, ?, ?, ?)",
             (blob.sha256, blob.md5, blob.length, blob.data),
         )
+
+    def _want(self, blob: Blob) -> None:
+        """Makes a large content's file young, so that no sweep takes it before its document is durable."""
+        try:
+            with self._moving:
+                os.utime(self.path(blob.sha256))
+        except FileNotFoundError:
+            raise Unavailable(
+                "The attachment's bytes came too long before its document.",
+                code="attachment-expired",
+                hint="Send the attachment again.",
+            ) from None
+        except OSError as error:
+            raise disk_error(error) from error
 
     @staticmethod
     def forget_unreferenced(tx: Transaction) -> int:
@@ -104,10 +130,25 @@ class Blobs:
                     "SELECT 1 FROM localsrv_blobs WHERE sha256 = ? AND data IS NULL", (bytes.fromhex(name),)
                 ).fetchone()
             )
-            if not known:
-                path.unlink(missing_ok=True)
-                removed += 1
+            removed += not known and self._remove_old(path, oldest)
         return removed
+
+    def _remove_old(self, path: Path, oldest: float) -> bool:
+        """Removes a file unless it came again or was wanted since it was listed."""
+        with self._moving:
+            try:
+                if path.stat().st_mtime > oldest:
+                    return False
+                path.unlink()
+            except FileNotFoundError:
+                return False
+        return True
+
+    def move_in(self, incoming: Path, target: Path) -> None:
+        """Brings a complete file to its place, whose age starts now even if the content was there."""
+        with self._moving:
+            incoming.replace(target)
+            os.utime(target)
 
     def files(self) -> list[tuple[Path, os.stat_result]]:
         """Every file of the folder, those still arriving included; one that goes meanwhile is left out."""
@@ -189,13 +230,28 @@ class _Incoming:
             os.close(self._file)
             self._file = None
             target.parent.mkdir(parents=True, exist_ok=True)
-            self._path.replace(target)
-            os.utime(target)  # the age that `sweep` looks at starts now, also for a content that was there
+            self._blobs.move_in(self._path, target)
             _sync_folder(target.parent)
             _sync_folder(target.parent.parent)
         except OSError as error:
             raise disk_error(error) from error
         return Blob(digest, self._md5.digest(), self.length, None)
+
+
+async def _in_thread(function: Callable[[], T]) -> T:
+    """Runs blocking work in a thread. When its caller is cancelled it is waited for all the same.
+
+    Otherwise the file would be closed under the thread, which might then write into another one that
+    was given the same number.
+    """
+    work = asyncio.ensure_future(asyncio.to_thread(function))
+    try:
+        return await asyncio.shield(work)
+    except asyncio.CancelledError:
+        while not work.done():
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait([work])
+        raise
 
 
 def disk_error(error: OSError) -> Exception:

@@ -51,6 +51,9 @@ class CollectionState:
         self.known_fields = self.declared | seen_fields
         self.documents = 0
         self.tombstones = 0
+        # These two are true as soon as an operation that may still be rolled back makes them so: others of
+        # its group must not believe that there is nothing to look for.
+        self.has_tombstones = False
         self.has_attachments = False
         # itemgetter fetches many fields in one call; with fewer than two it would not give a tuple
         self._all_columns: Callable[[Mapping[str, Any]], Sequence[Any]] = (
@@ -89,6 +92,17 @@ class CollectionState:
     def shape(self) -> Shape:
         """What one document of the collection must look like by itself."""
         return Shape(self.definition, lambda: self.known_fields)
+
+    def column_of(self, field: str) -> str:
+        """The column of a field or of `id`."""
+        return "_id" if field == "id" and not self.definition.key else field
+
+    def columns_of(self, document_id: str, document: Mapping[str, Any]) -> dict[str, Any]:
+        """What the columns hold of a document, by field; `id` too where that is its identity."""
+        values = dict(zip(self.columns, self.safe_column_values(document), strict=True))
+        if not self.definition.key:
+            values["id"] = document_id
+        return values
 
     def column_values(self, document: Mapping[str, Any]) -> Sequence[Any]:
         """The declared fields' column values, in column order; see docs/data-model.md."""
@@ -135,6 +149,7 @@ def load_one(connection: Connection, number: int, definition: Collection) -> Col
     state.tombstones = _one(
         connection, "SELECT count(*) FROM localsrv_tombstones WHERE collection = ?", number
     )
+    state.has_tombstones = state.tombstones > 0
     state.has_attachments = bool(
         _one(connection, "SELECT EXISTS (SELECT 1 FROM localsrv_attachments WHERE collection = ?)", number)
     )

@@ -95,6 +95,7 @@ def read_changes(
     `until` is a number known to be committed. `where` maps a collection to a filter. Documents that it does
     not let through are told too, without their row: they may have matched before.
     """
+    limit = max(limit, 1)  # a batch of nothing would have no place to go on from
     found: list[tuple[int, CollectionState, str, str, bool, bool, str | None]] = []
     more = False
     for state in states:

@@ -108,8 +108,29 @@ def note_done(tx: Transaction) -> None:
     tx.execute("INSERT OR REPLACE INTO localsrv_meta VALUES ('compacted_at', ?)", (str(time.time()),))
 
 
+def obsolete_sources(
+    connection: Connection, states: Sequence[CollectionState], until: int
+) -> list[tuple[int]]:
+    """Numbers up to `until` that have a source and are no document's latest change any more.
+
+    `states` are all collections that had changes up to then.
+    """
+    numbers = ", ".join(str(state.number) for state in states) or "NULL"
+    latest = "".join(f" AND NOT EXISTS (SELECT 1 FROM {state.table} WHERE _seq = s.seq)" for state in states)
+    return connection.execute(
+        f"SELECT s.seq FROM localsrv_sources AS s WHERE s.seq <= ?{latest} AND NOT EXISTS (SELECT 1"
+        f" FROM localsrv_tombstones AS t WHERE t.collection IN ({numbers}) AND t.seq = s.seq)",
+        (until,),
+    ).fetchall()
+
+
+def forget_sources(tx: Transaction, numbers: Sequence[tuple[int]]) -> None:
+    """Forgets where changes came from."""
+    tx.executemany("DELETE FROM localsrv_sources WHERE seq = ?", numbers)
+
+
 def forget_times(tx: Transaction, before: int) -> None:
-    """Thins what is remembered of when changes happened, and where superseded ones came from."""
+    """Thins what is remembered of when changes happened."""
     tx.execute(
         "DELETE FROM localsrv_times WHERE seq < ? AND seq < (SELECT max(seq) FROM localsrv_times)", (before,)
     )

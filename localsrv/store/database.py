@@ -11,10 +11,11 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from localsrv.base.errors import NotFound, QueryTimeout, StorageError
+from localsrv.base.errors import LocalsrvError, NotFound, QueryTimeout
 from localsrv.model.query import Count, Select
 from localsrv.model.schema import Collection
 from localsrv.store import changes, compaction, functions, reading, rules
@@ -76,6 +77,7 @@ class Database:
         self._committed = 0
         self._compacted_at = 0
         self._compacting: asyncio.Task[None] | None = None
+        self._closing = False
         self._writer = Writer(path, self._set_up, self._on_commit)
         self._readers = Readers(path, functions.register)
         self._point: Reader
@@ -98,6 +100,7 @@ class Database:
 
     async def close(self) -> None:
         """Finishes waiting writes, writes the WAL back and closes. Live feeds end."""
+        self._closing = True
         if self._compacting is not None:
             self._compacting.cancel()
             await asyncio.gather(self._compacting, return_exceptions=True)
@@ -357,6 +360,8 @@ class Database:
     async def wait_for_change(self, after: int) -> None:
         """Returns when a change newer than `after` is durable. Cancelled when the file closes."""
         while True:
+            if self._closing:
+                raise asyncio.CancelledError
             waiter: asyncio.Future[None] = self._loop.create_future()
             self._waiters.add(waiter)  # before the look, since the writer looks for waiters after it commits
             try:
@@ -386,8 +391,17 @@ class Database:
         await self._writer.submit(lambda tx: compaction.forget_times(tx, before))
         counts["contents"] = await self._writer.submit(self._blobs.forget_unreferenced)
         counts["files"] = await self._read(self._blobs.sweep)
+        await self._forget_sources()
         await self._writer.submit(compaction.note_done)
         return counts
+
+    async def _forget_sources(self) -> None:
+        until = self._committed  # before the collections, so that it holds all that had changes up to then
+        states = list(self._states.values())
+        obsolete = await self._read(lambda c: compaction.obsolete_sources(c, states, until))
+        for at in range(0, len(obsolete), compaction.BATCH):
+            batch = obsolete[at : at + compaction.BATCH]
+            await self._writer.submit(partial(compaction.forget_sources, numbers=batch))
 
     async def _stem(self, state: CollectionState, document_id: str) -> int:
         limit = self._options.revs_limit
@@ -428,11 +442,11 @@ class Database:
     def _use(self, states: Mapping[str, CollectionState]) -> None:
         self._states = states
 
-    def _on_commit(self) -> None:
-        """On the writer thread, after each COMMIT."""
-        if self._journal.last == self._committed:
+    def _on_commit(self, newest: int) -> None:
+        """On the writer thread, after each group of writes. Numbers of refused ones are never told."""
+        if newest <= self._committed:
             return
-        self._committed = self._journal.last
+        self._committed = newest
         if self._waiters or self._committed - self._compacted_at > _COMPACT_EVERY:
             self._loop.call_soon_threadsafe(self._wake)
 
@@ -440,7 +454,7 @@ class Database:
         for waiter in self._waiters:
             if not waiter.done():
                 waiter.set_result(None)
-        if self._committed - self._compacted_at > _COMPACT_EVERY:
+        if self._committed - self._compacted_at > _COMPACT_EVERY and not self._closing:
             self._compacted_at = self._committed
             if self._compacting is None or self._compacting.done():
                 self._compacting = self._loop.create_task(self._compact_quietly())
@@ -448,7 +462,7 @@ class Database:
     async def _compact_quietly(self) -> None:
         try:
             await self.compact()
-        except StorageError:
+        except LocalsrvError:
             # A full or failing disk is told to whoever writes next; compaction is tried again later.
             self._compacted_at = self._committed
 

@@ -13,6 +13,7 @@ from localsrv.model.schema import Collection, as_json, resolve_relations
 from localsrv.store.catalog import COLUMN_TYPE, CollectionState, load_one
 from localsrv.store.driver import quoted
 from localsrv.store.engine import Transaction
+from localsrv.store.query_table import full_text_table
 
 _FTS_RESERVED = ("rank", "rowid")
 
@@ -54,7 +55,7 @@ def drop(tx: Transaction, state: CollectionState, states: Mapping[str, Collectio
                 )
     _drop_full_text(tx, state.definition)
     tx.execute(f"DROP TABLE {state.table}")
-    for table in ("collections", "fields", "tombstones", "revisions", "attachments"):
+    for table in ("collections", "fields", "tombstones", "revisions", "attachments", "synced"):
         column = "number" if table == "collections" else "collection"
         tx.execute(f"DELETE FROM localsrv_{table} WHERE {column} = ?", (state.number,))
     tx.execute("UPDATE localsrv_meta SET value = ? WHERE key = 'seq_floor'", (str(seq),))
@@ -184,7 +185,7 @@ def _full_text_of(c: Collection) -> dict[str, object]:
 def _drop_full_text(tx: Transaction, c: Collection) -> None:
     for event in ("insert", "delete", "update"):
         tx.execute(f"DROP TRIGGER IF EXISTS {quoted(f'fts:{c.name}:{event}')}")
-    tx.execute(f"DROP TABLE IF EXISTS {quoted(f'localsrv_fts_{c.name}')}")
+    tx.execute(f"DROP TABLE IF EXISTS {quoted(full_text_table(c.name))}")
 
 
 def _create_full_text(tx: Transaction, c: Collection) -> None:
@@ -198,7 +199,7 @@ def _create_full_text(tx: Transaction, c: Collection) -> None:
                 f"`{name}` cannot be searched: SQLite's full-text index reserves the name.",
                 details=f"collections.{c.name}.full_text",
             )
-    index, table = quoted(f"localsrv_fts_{c.name}"), quoted(c.name)
+    index, table = quoted(full_text_table(c.name)), quoted(c.name)
     names = [quoted(n) for n in c.full_text.weights]
     listed, new, old = (", ".join(prefix + n for n in names) for prefix in ("", "new.", "old."))
     prefix = f", prefix='{' '.join(map(str, c.full_text.prefix))}'" if c.full_text.prefix else ""

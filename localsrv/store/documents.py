@@ -13,7 +13,6 @@ All methods run on the writer thread inside an operation.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import orjson
@@ -75,7 +74,7 @@ class Documents:
             Conflict: (`code="document-exists"`) a live document has this id.
         """
         parent = None
-        if state.tombstones and not fresh:
+        if state.has_tombstones and not fresh:
             parent = self._grave(tx.connection, state, document_id)
         if parent is None and not attachments:
             revision = rev.first_revision(canonical(document))
@@ -101,8 +100,7 @@ class Documents:
         Raises:
             Conflict: an id exists, or stands twice in `documents`.
         """
-        journal = self._journal
-        first = journal.next(tx)
+        first = self._journal.next(tx, count=len(documents))
 
         def rows() -> Iterator[tuple[Any, ...]]:
             columns = state.column_values
@@ -120,7 +118,6 @@ class Documents:
                     raise exists_already(state, document_id) from error
                 seen.add(document_id)
             raise
-        journal.last = first + len(documents) - 1
         tx.after_commit(_count(state, "documents", len(documents)))
 
     def extend(
@@ -148,6 +145,23 @@ class Documents:
         if attachments:
             self._attach(tx, state, current.id, revision, attachments)
         return revision
+
+    def change(
+        self, tx: Transaction, state: CollectionState, current: Current, document: Mapping[str, Any]
+    ) -> bool:
+        """Extends the live winner, its attachments staying, unless it says the same already.
+
+        JSON texts are compared: 1 is not 1.0.
+        """
+        if canonical(orjson.loads(current.body)) == canonical(document):
+            return False
+        attachments = (
+            history.attachments(tx.connection, state, current.id, current.rev)
+            if state.has_attachments
+            else ()
+        )
+        self.extend(tx, state, current, document, attachments=attachments)
+        return True
 
     def delete(
         self, tx: Transaction, state: CollectionState, current: Current, *, source: str | None = None
@@ -197,7 +211,7 @@ class Documents:
 
     def has_graves(self, connection: Connection, state: CollectionState, ids: Sequence[str]) -> bool:
         """Whether any of `ids` belongs to a deleted document."""
-        return bool(state.tombstones) and bool(
+        return state.has_tombstones and bool(
             connection.execute(
                 "SELECT EXISTS (SELECT 1 FROM json_each(?) AS wanted JOIN localsrv_tombstones AS t"
                 " ON t.collection = ? AND t.id = wanted.value)",
@@ -211,6 +225,7 @@ class Documents:
         tx.execute(
             "INSERT INTO localsrv_tombstones VALUES (?, ?, ?, ?)", (state.number, document_id, revision, seq)
         )
+        state.has_tombstones = True
         tx.after_commit(_count(state, "tombstones", 1))
 
     def _unbury(
@@ -287,11 +302,11 @@ class Documents:
         """Stores a revision made elsewhere, with its ancestors (CouchDB's `new_edits=false`).
 
         `path` is newest first. Whatever the document says is stored. Returns False when the revision was
-        known already, so that nothing changed.
+        known already and its ancestors join nothing, so that nothing changed.
         """
         new = rev.path_tree(path, deleted=deleted)
         tree = history.tree(tx.connection, state, document_id)
-        if path[0] in tree:
+        if path[0] in tree and rev.leaves(rev.merge(tree, new)) == rev.leaves(tree):
             return False
         seq = self._journal.next(tx, source, cause)
         if not tree.nodes and not deleted and len(path) == 1:
@@ -330,6 +345,9 @@ class Documents:
             tx.execute(
                 f"DELETE FROM localsrv_revisions{ONE_REVISION}",
                 (*where, *rev.parse_revision(gone)),
+            )
+            tx.execute(
+                "DELETE FROM localsrv_attachments WHERE collection = ? AND id = ? AND rev = ?", (*where, gone)
             )
         self._place(tx, state, document_id, current, winner if live else None, winner, bodies, seq)
 
@@ -411,14 +429,13 @@ class Documents:
         revision: str,
         attachments: Iterable[Attachment],
     ) -> None:
+        place = (state.number, document_id, revision)
+        generation = rev.parse_revision(revision)[0]
         tx.executemany(
             "INSERT OR IGNORE INTO localsrv_attachments VALUES (?, ?, ?, ?, ?, ?, ?)",
-            [
-                (state.number, document_id, revision, a.name, a.content_type, a.sha256, a.revpos)
-                for a in attachments
-            ],
+            [(*place, a.name, a.content_type, a.sha256, a.revpos or generation) for a in attachments],
         )
-        tx.after_commit(partial(setattr, state, "has_attachments", True))
+        state.has_attachments = True
 
 
 def exists_already(state: CollectionState, document_id: str) -> Conflict:

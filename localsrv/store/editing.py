@@ -18,6 +18,7 @@ from localsrv.store.catalog import CollectionState, canonical, identity_of
 from localsrv.store.documents import Documents, stale
 from localsrv.store.engine import Transaction
 from localsrv.store.history import Attachment, Current, check_id
+from localsrv.store.relations import Referrers, check_references
 from localsrv.store.rows import register_fields, remember_fields
 from localsrv.store.rules import Violation
 
@@ -71,6 +72,22 @@ class ImportResult:
             self.violations.append(Violation(document_id, kind, message))
 
 
+def check_attachment(name: str, content_type: str) -> str:
+    """The content type. Raises InvalidValue for a name or content type that cannot be kept."""
+    if (
+        not name
+        or name.startswith("_")
+        or "\0" in name
+        or len(name.encode("utf-8", "replace")) > 1000
+        or not isinstance(content_type, str)
+    ):
+        raise InvalidValue(
+            f"`{name[:80]}` cannot be the name of an attachment, or its type is no text.",
+            code="invalid-attachment",
+        )
+    return content_type
+
+
 class Editor:
     """Edits of documents in one file."""
 
@@ -80,6 +97,7 @@ class Editor:
         self._documents = documents
         self._blobs = blobs
         self._states = states
+        self._referrers = Referrers(documents, states)
 
     # ---- revisions
 
@@ -97,6 +115,7 @@ class Editor:
             document = state.shape.checked(document, new_fields)
             self._check_identity(state, document_id, document)
         attachments = self._attachments(tx, state, edit)
+        before = history.current(tx.connection, state, document_id) if self._referrers.of(state) else None
         revision = self._documents.edit(
             tx, state, document_id, document, edit.parent,
             deleted=edit.deleted, attachments=attachments, source=edit.source,
@@ -104,8 +123,20 @@ class Editor:
         register_fields(tx, state, new_fields)
         if not edit.deleted:
             rules.check_unique(tx.connection, state, [document_id])
-            rules.check_references(tx.connection, self._states(), state, [document])
+            check_references(tx.connection, self._states(), state, [(document_id, document)])
+        if before is not None:
+            self._follow(tx, state, before)
         return revision
+
+    def _follow(self, tx: Transaction, state: CollectionState, before: Current) -> None:
+        """Does what relations say of a document that others may refer to and that was just changed."""
+        now = history.current(tx.connection, state, before.id)
+        if now is None:
+            self._referrers.deleted(tx, state, [before])
+        else:
+            self._referrers.check_change(
+                tx, state, before.id, orjson.loads(before.body), orjson.loads(now.body)
+            )
 
     def put_many(
         self, tx: Transaction, state: CollectionState, edits: Sequence[Edit], *, new_edits: bool
@@ -148,9 +179,6 @@ class Editor:
 
     def _attachments(self, tx: Transaction, state: CollectionState, edit: Edit) -> list[Attachment]:
         parent = edit.parent or (edit.path[1] if len(edit.path) > 1 else None)
-        generation = rev.parse_revision(edit.path[0])[0] if edit.path else 1
-        if not edit.path and parent is not None:
-            generation = rev.parse_revision(parent)[0] + 1
         out: dict[str, Attachment] = {}
         if edit.kept and parent is not None:
             there = {a.name: a for a in history.attachments(tx.connection, state, edit.id, parent)}
@@ -161,8 +189,9 @@ class Editor:
                     )
                 out[name] = there[name]
         for new in edit.attachments:
+            check_attachment(new.name, new.content_type)
             self._blobs.register(tx, new.blob)
-            out[new.name] = Attachment(new.name, new.content_type, new.blob.sha256, generation)
+            out[new.name] = Attachment(new.name, new.content_type, new.blob.sha256)
         return list(out.values())
 
     def mark_synced(
@@ -193,14 +222,10 @@ class Editor:
         Raises:
             NotFound: no such document. Conflict: `if_match` is not its revision. InvalidValue: a bad name.
         """
-        if not name or name.startswith("_") or "\0" in name or len(name.encode("utf-8", "replace")) > 1000:
-            raise InvalidValue(
-                f"`{name[:80]}` cannot be the name of an attachment.", code="invalid-attachment"
-            )
+        check_attachment(name, content_type)
         current = self._live(tx, state, document_id, if_match)
         self._blobs.register(tx, blob)
-        generation = rev.parse_revision(current.rev)[0] + 1
-        new = Attachment(name, content_type, blob.sha256, generation)
+        new = Attachment(name, content_type, blob.sha256)
         others = [a for a in self._attached(tx, state, current) if a.name != name]
         return self._documents.extend(
             tx, state, current, orjson.loads(current.body), attachments=[*others, new]
@@ -249,7 +274,9 @@ class Editor:
         for raw in documents:
             document = {name: value for name, value in raw.items() if not name.startswith("_")}
             document_id = self._import_id(state, raw, document)
-            attachments = self._import_attachments(tx, document_id, raw.get("_attachments"))
+            attachments = None  # saying nothing of them leaves them as they are
+            if "_attachments" in raw:
+                attachments = self._import_attachments(tx, document_id, raw["_attachments"])
             if self._import_one(tx, state, document_id, document, attachments, result):
                 written.append((document_id, document))
         remember_fields(tx, state, set().union(*(d for _, d in written)) - state.known_fields)
@@ -262,22 +289,24 @@ class Editor:
         state: CollectionState,
         document_id: str,
         document: dict[str, Any],
-        attachments: list[Attachment],
+        attachments: list[Attachment] | None,
         result: ImportResult,
     ) -> bool:
         current = history.current(tx.connection, state, document_id)
         if current is None:
-            self._documents.create(tx, state, document_id, document, attachments=attachments, source="import")
+            self._documents.create(
+                tx, state, document_id, document, attachments=attachments or (), source="import"
+            )
             result.created += 1
             return True
         there = self._attached(tx, state, current) if state.has_attachments else []
+        attachments = there if attachments is None else attachments
         same_files = sorted(a.hashed for a in there) == sorted(a.hashed for a in attachments)
         if same_files and canonical(orjson.loads(current.body)) == canonical(document):
             result.unchanged += 1
             return False
-        generation = rev.parse_revision(current.rev)[0] + 1
         known = {a.hashed: a.revpos for a in there}
-        attachments = [replace(a, revpos=known.get(a.hashed, generation)) for a in attachments]
+        attachments = [replace(a, revpos=known.get(a.hashed, 0)) for a in attachments]
         self._documents.extend(tx, state, current, document, attachments=attachments, source="import")
         result.updated += 1
         return True
@@ -298,12 +327,11 @@ class Editor:
         out = []
         try:
             for name, given in raw.items():
+                content_type = check_attachment(name, given.get("content_type", "application/octet-stream"))
                 data = base64.b64decode(given["data"], validate=True)
                 blob = self._blobs.store(data)
                 self._blobs.register(tx, blob)
-                out.append(
-                    Attachment(name, given.get("content_type", "application/octet-stream"), blob.sha256)
-                )
+                out.append(Attachment(name, content_type, blob.sha256))
         except (binascii.Error, AttributeError, KeyError, TypeError, ValueError) as error:
             raise InvalidValue(
                 f"`{document_id[:200]}`: `_attachments` must be {{name: {{content_type, data in base64}}}}.",
@@ -326,7 +354,7 @@ class Editor:
                 result.note(document_id, kind, error.message)
             try:
                 rules.check_unique(tx.connection, state, [document_id])
-                rules.check_references(tx.connection, self._states(), state, [document])
+                check_references(tx.connection, self._states(), state, [(document_id, document)])
             except LocalsrvError as error:
                 kind = "unique" if error.code == "unique-violation" else "relation"
                 result.note(document_id, kind, error.details or error.message)

@@ -30,28 +30,33 @@ MAX_WAITING = 10_000
 
 
 class Transaction:
-    """What an operation works with: the connection, and what shall happen once it is durable."""
+    """What an operation works with: the connection, and what shall happen once it is durable.
 
-    __slots__ = ("connection", "effects", "execute", "executemany", "time_is_noted")
+    `last_seq` is the highest sequence number given in it, 0 while none was.
+    """
+
+    __slots__ = ("connection", "effects", "execute", "executemany", "last_seq", "time_is_noted")
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
         self.execute = connection.execute
         self.executemany = connection.executemany
         self.time_is_noted = False
+        self.last_seq = 0
         self.effects: list[Callable[[], None]] = []
 
     def after_commit(self, effect: Callable[[], None]) -> None:
         """Runs `effect` on the writer thread after COMMIT returned, in order; never after a rollback."""
         self.effects.append(effect)
 
-    def mark(self) -> int:
+    def mark(self) -> tuple[int, int, bool]:
         """A point to `reset` to when a savepoint of the operation's own is rolled back."""
-        return len(self.effects)
+        return len(self.effects), self.last_seq, self.time_is_noted
 
-    def reset(self, mark: int) -> None:
-        """Forgets the effects noted since `mark`."""
-        del self.effects[mark:]
+    def reset(self, mark: tuple[int, int, bool]) -> None:
+        """Forgets what was noted since `mark`."""
+        effects, self.last_seq, self.time_is_noted = mark
+        del self.effects[effects:]
 
 
 class RollbackAfter(Exception):
@@ -63,7 +68,7 @@ class RollbackAfter(Exception):
 
 
 class _Operation(Generic[T]):
-    __slots__ = ("alone", "effects", "error", "function", "future", "result")
+    __slots__ = ("alone", "effects", "error", "function", "future", "last_seq", "result")
 
     def __init__(self, function: Callable[[Transaction], T], future: asyncio.Future[T], alone: bool) -> None:
         self.function = function
@@ -72,15 +77,23 @@ class _Operation(Generic[T]):
         self.result: T | None = None
         self.error: BaseException | None = None
         self.effects: list[Callable[[], None]] = []
+        self.last_seq = 0
 
 
 class Writer:
     """The one thread that writes a file."""
 
     def __init__(
-        self, path: Path, setup: Callable[[Connection], None], on_commit: Callable[[], None] = lambda: None
+        self,
+        path: Path,
+        setup: Callable[[Connection], None],
+        on_commit: Callable[[int], None] = lambda newest: None,
     ) -> None:
-        """`setup` prepares the connection; `on_commit` runs on the writer thread after each COMMIT."""
+        """`setup` prepares the connection.
+
+        `on_commit` runs on the writer thread after each group with the highest sequence number that was
+        kept, 0 when there was none.
+        """
         self._path = path
         self._setup = setup
         self._on_commit = on_commit
@@ -194,7 +207,7 @@ class Writer:
         for operation in group:
             for effect in operation.effects:
                 effect()
-        self._on_commit()
+        self._on_commit(max(operation.last_seq for operation in group))
 
     def _attempt(
         self,
@@ -240,6 +253,7 @@ def _run_together(connection: Connection, operation: _Operation[Any]) -> None:
     transaction = Transaction(connection)
     operation.result = operation.function(transaction)
     operation.effects = transaction.effects
+    operation.last_seq = transaction.last_seq
 
 
 def _run_in_savepoint(connection: Connection, operation: _Operation[Any]) -> None:
@@ -257,7 +271,7 @@ def _run_in_savepoint(connection: Connection, operation: _Operation[Any]) -> Non
 
 def _fail(operation: _Operation[Any], error: BaseException) -> None:
     """Notes why an operation was rolled back, or what it answers all the same."""
-    operation.effects = []
+    operation.effects, operation.last_seq = [], 0
     if isinstance(error, RollbackAfter):
         operation.result, operation.error = error.result, None
     elif isinstance(error, sqlite3.Error | OverflowError):

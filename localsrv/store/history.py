@@ -18,12 +18,15 @@ ONE_REVISION = " WHERE collection = ? AND id = ? AND generation = ? AND digest =
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """An attachment of a revision. `sha256` is of the identity bytes; `revpos` the generation it came in."""
+    """An attachment of a revision. `sha256` is of the identity bytes.
+
+    `revpos` is the generation it came in; 0 means that of the revision it is stored with.
+    """
 
     name: str
     content_type: str
     sha256: bytes
-    revpos: int = 1
+    revpos: int = 0
 
     @property
     def hashed(self) -> tuple[str, str, str]:

@@ -19,9 +19,15 @@ class Journal:
         self.last = last
         self._noted_at = 0
 
-    def next(self, tx: Transaction, source: str | None = None, cause: str | None = None) -> int:
-        """The number of a change made now. `source` None means an ordinary local write."""
-        self.last = seq = self.last + 1
+    def next(
+        self, tx: Transaction, source: str | None = None, cause: str | None = None, *, count: int = 1
+    ) -> int:
+        """The number of a change made now, or the first of `count` numbers.
+
+        `source` None means an ordinary local write.
+        """
+        seq = self.last + 1
+        self.last = tx.last_seq = self.last + count
         now = time.time_ns() // 1_000_000
         if (now - self._noted_at >= 1000 or now < self._noted_at) and not tx.time_is_noted:
             tx.time_is_noted = True

@@ -23,7 +23,7 @@ from localsrv.model.query.ast import Literal
 from localsrv.store.driver import quoted
 from localsrv.store.functions import compiled, compiled_like
 from localsrv.store.query_fulltext import translate
-from localsrv.store.query_table import SEARCH_COLUMN, SYSTEM_COLUMNS, TableInfo
+from localsrv.store.query_table import SEARCH_COLUMN, SYSTEM_COLUMNS, TableInfo, full_text_table
 from localsrv.store.query_values import CONVERT, SqlValue, container, json_path, plain_text, untyped
 
 Convert = Callable[[str], SqlValue]
@@ -221,7 +221,7 @@ class Expressions:
         query, complement = self.match(f)
         if query is None:
             return Fragment("0")
-        index = quoted(f"localsrv_fts_{self.table.name}")
+        index = quoted(full_text_table(self.table.name))
         found = sql(
             f"{self.prefix}_row {'NOT IN' if complement else 'IN'} "
             f"(SELECT rowid FROM {index} WHERE {index} MATCH {{}})",

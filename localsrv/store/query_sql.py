@@ -20,7 +20,7 @@ from localsrv.base.errors import BadRequest, UnknownName
 from localsrv.model.query import Filter, Item, Operator, Order, Path, Select, Shape
 from localsrv.store.driver import quoted
 from localsrv.store.query_expression import Binder, Expressions, Fragment, constant, joined, sql
-from localsrv.store.query_table import RANK_COLUMN, TableInfo
+from localsrv.store.query_table import RANK_COLUMN, TableInfo, full_text_table
 from localsrv.store.query_values import SqlValue, cast_kind
 
 _MAX_TEMPLATES = 512
@@ -292,7 +292,7 @@ def _ranked(shape: Shape, table: TableInfo, e: Expressions) -> tuple[Fragment, F
     query, complement = e.match(condition)
     if query is None or complement:
         return source, Fragment("NULL")
-    index = quoted(f"localsrv_fts_{table.name}")
+    index = quoted(full_text_table(table.name))
     weights = ", ".join(repr(float(w)) for w in table.full_text.values())
     scores = sql(
         f"(SELECT rowid AS _row, bm25({index}, {weights}) AS score FROM {index} WHERE {index} MATCH {{}})",

@@ -24,6 +24,15 @@ RANK_COLUMN = "_rank"
 """The name that `order` uses for the relevance of a full-text match, best first."""
 
 
+def full_text_table(collection: str) -> str:
+    """The name of a collection's search index.
+
+    FTS5 keeps tables of its own beside it (`…_data`, `…_idx`, `…_docsize`, `…_config`): with the suffix none
+    of them can be the index of another collection.
+    """
+    return f"localsrv_{collection}_fts"
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class TableInfo:
     """One collection as a table. Made anew when its definition or its known fields change.

@@ -14,9 +14,8 @@ import orjson
 
 from localsrv.base.errors import BadRequest, InvalidValue, PreconditionFailed
 from localsrv.model.query import Select
-from localsrv.model.schema import OnDelete, Relation
 from localsrv.store import history, rules
-from localsrv.store.catalog import CollectionState, canonical, identity_of
+from localsrv.store.catalog import CollectionState, identity_of
 from localsrv.store.documents import Documents, exists_already
 from localsrv.store.driver import quoted
 from localsrv.store.engine import RollbackAfter, Transaction
@@ -24,6 +23,7 @@ from localsrv.store.history import Current, check_id
 from localsrv.store.ids import uuid7
 from localsrv.store.query_sql import compile_rows, compile_targets
 from localsrv.store.query_table import TableInfo
+from localsrv.store.relations import Referrers, check_references
 from localsrv.store.shape import differs_by_case
 
 Row = dict[str, Any]
@@ -118,6 +118,7 @@ class Rows:
     def __init__(self, documents: Documents, states: Callable[[], Mapping[str, CollectionState]]) -> None:
         self._documents = documents
         self._states = states
+        self._referrers = Referrers(documents, states)
 
     # ---- insert and upsert
 
@@ -146,7 +147,7 @@ class Rows:
                 self._insert_one(tx, state, one, options, find, result, i, changed)
         register_fields(tx, state, request.new_fields)
         rules.check_unique(tx.connection, state, (p.id for p in changed))
-        rules.check_references(tx.connection, self._states(), state, (p.document for p in changed))
+        check_references(tx.connection, self._states(), state, ((p.id, p.document) for p in changed))
         if options.returning is not None:
             result.rows = self._returned(tx, state, options.returning, result.ids)
         if options.rollback:
@@ -189,10 +190,9 @@ class Rows:
                 result.ids[index] = ""  # PostgREST returns no row for one that was ignored
                 return
             sent = {n: v for n, v in one.document.items() if n not in one.defaulted}
-            merged = orjson.loads(current.body) | sent
             self._require(current, one.rev)
-            self._keep_identity(state, current, merged)
-            if not self._change(tx, state, current, merged):
+            merged = self._merge(tx, state, current, sent)
+            if merged is None:
                 result.affected += 1
                 return
             one = PreparedRow(current.id, merged, None, False)
@@ -212,11 +212,11 @@ class Rows:
                 code="no-such-unique",
                 hint=f"Declare unique = [[{', '.join(fields)}]] in `{state.name}`, or leave on_conflict out.",
             )
-        where = " AND ".join(f"{quoted(f)} = ?" for f in fields)
+        where = " AND ".join(f"{quoted(state.column_of(f))} = ?" for f in fields)
         sql = f"SELECT _row, _id, _rev, _body FROM {state.table} WHERE {where} LIMIT 1"
 
         def find(tx: Transaction, one: PreparedRow) -> Current | None:
-            values = dict(zip(state.columns, state.column_values(one.document), strict=True))
+            values = state.columns_of(one.id, one.document)
             found = tx.execute(sql, [values[f] for f in fields]).fetchone()
             return Current(*found) if found else history.current(tx.connection, state, one.id)
 
@@ -239,17 +239,12 @@ class Rows:
         for current in self._matching(tx, state, where, options):
             self._require(current, lock)
             self._require(current, options.if_match)
-            old = orjson.loads(current.body)
-            document = old | changes
-            state.shape.check_schema(document)
-            self._keep_identity(state, current, document)
-            if self._change(tx, state, current, document):
-                self._check_still_referred(tx, state, current, old, document)
+            if (document := self._merge(tx, state, current, changes)) is not None:
                 written.append((current.id, document))
             result.ids.append(current.id)
         register_fields(tx, state, new_fields)
         rules.check_unique(tx.connection, state, (i for i, _ in written))
-        rules.check_references(tx.connection, self._states(), state, (d for _, d in written))
+        check_references(tx.connection, self._states(), state, written)
         result.affected = len(result.ids)
         if options.returning is not None:
             result.rows = self._returned(tx, state, options.returning, result.ids)
@@ -267,57 +262,10 @@ class Rows:
         result = WriteResult(ids=[c.id for c in found], affected=len(found))
         if options.returning is not None:
             result.rows = self._returned(tx, state, options.returning, result.ids)
-        self._delete_all(tx, state, found)
+        self._referrers.delete(tx, state, found)
         if options.rollback:
             raise RollbackAfter(result)
         return result
-
-    def _delete_all(self, tx: Transaction, state: CollectionState, found: Sequence[Current]) -> None:
-        followers = rules.referring(self._states(), state.name)
-        for current in found:
-            self._documents.delete(tx, state, current)
-        for current in found:
-            for source, relation in followers:
-                values = self._target_values(state, relation, current)
-                rules.check_not_referred(tx.connection, source, relation, values)
-                if relation.on_delete is not OnDelete.RESTRICT and None not in values:
-                    self._follow(tx, source, relation, values)
-
-    def _follow(
-        self, tx: Transaction, source: CollectionState, relation: Relation, values: Sequence[Any]
-    ) -> None:
-        """Deletes, or cuts loose, the documents that referred to a deleted one."""
-        columns = ["_id" if f == "id" and not source.definition.key else f for f in relation.fields]
-        where = " AND ".join(f"{quoted(c)} = ?" for c in columns)
-        rows = tx.execute(
-            f"SELECT _row, _id, _rev, _body FROM {source.table} WHERE {where}",
-            tuple(values),
-        ).fetchall()
-        found = [Current(*row) for row in rows]
-        if relation.on_delete is OnDelete.CASCADE:
-            self._delete_all(tx, source, found)
-            return
-        for current in found:
-            cut = source.shape.checked(dict.fromkeys(relation.fields), partial=True)
-            self._change(tx, source, current, orjson.loads(current.body) | cut)
-
-    @staticmethod
-    def _target_values(state: CollectionState, relation: Relation, current: Current) -> list[Any]:
-        document = orjson.loads(current.body)
-        whole = not state.definition.key
-        return [
-            current.id if whole and f == "id" else rules.bindable(document.get(f)) for f in relation.to_fields
-        ]
-
-    def _check_still_referred(
-        self, tx: Transaction, state: CollectionState, current: Current, old: Row, new: Row
-    ) -> None:
-        """A unique field that others refer to may not change under them."""
-        for source, relation in rules.referring(self._states(), state.name):
-            before = [current.id if f == "id" else rules.bindable(old.get(f)) for f in relation.to_fields]
-            after = [current.id if f == "id" else rules.bindable(new.get(f)) for f in relation.to_fields]
-            if before != after:
-                rules.check_not_referred(tx.connection, source, relation, before, always=True)
 
     # ---- shared steps
 
@@ -334,10 +282,24 @@ class Rows:
             )
         return found
 
+    def _merge(self, tx: Transaction, state: CollectionState, current: Current, changes: Row) -> Row | None:
+        """Writes `changes` into a row and returns the whole; None when it says so already."""
+        old: Row = orjson.loads(current.body)
+        new = old | changes
+        state.shape.check_schema(new)
+        self._keep_identity(state, current, old, new)
+        if not self._documents.change(tx, state, current, new):
+            return None
+        self._referrers.check_change(tx, state, current.id, old, new)
+        return new
+
     @staticmethod
-    def _keep_identity(state: CollectionState, current: Current, document: Row) -> None:
+    def _keep_identity(state: CollectionState, current: Current, old: Row, new: Row) -> None:
         key = state.definition.key
-        if key and identity_of(key, document) != current.id:
+        # A replicated document may have an id that is not its key: it can be changed, and mended.
+        if all(old.get(k) == new.get(k) for k in key):
+            return
+        if any(new.get(k) is None for k in key) or identity_of(key, new) != current.id:
             raise InvalidValue(
                 f"The key of `{state.name}` identifies the row and cannot be changed.",
                 code="key-immutable",
@@ -351,18 +313,6 @@ class Rows:
                 f"`{current.id[:200]}` is at revision {current.rev}, not {str(revision)[:80]}.",
                 hint="Read it again and repeat the change.",
             )
-
-    def _change(self, tx: Transaction, state: CollectionState, current: Current, document: Row) -> bool:
-        """Extends the winner unless it says the same already. JSON texts are compared: 1 is not 1.0."""
-        if canonical(orjson.loads(current.body)) == canonical(document):
-            return False
-        attachments = (
-            history.attachments(tx.connection, state, current.id, current.rev)
-            if state.has_attachments
-            else ()
-        )
-        self._documents.extend(tx, state, current, document, attachments=attachments)
-        return True
 
     def _returned(
         self, tx: Transaction, state: CollectionState, select: Select, ids: Sequence[str]

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import orjson
 
-from localsrv.base.errors import InvalidValue, RelationViolation, SchemaViolation, UniqueViolation
-from localsrv.model.schema import OnDelete, Relation
+from localsrv.base.errors import InvalidValue, SchemaViolation, UniqueViolation
 from localsrv.store.catalog import CollectionState
 from localsrv.store.driver import Connection, quoted
 
@@ -25,6 +23,10 @@ class Violation:
     id: str
     kind: str
     message: str
+
+
+def _columns(state: CollectionState, names: Sequence[str]) -> list[str]:
+    return [quoted(state.column_of(name)) for name in names]
 
 
 def check_unique(connection: Connection, state: CollectionState, ids: Iterable[str]) -> None:
@@ -45,78 +47,13 @@ def check_unique(connection: Connection, state: CollectionState, ids: Iterable[s
 
 
 def _unique_sql(state: CollectionState, group: Sequence[str]) -> str:
-    columns = [quoted(c) for c in group]
+    columns = _columns(state, group)
     same = " AND ".join(f"other.{c} = mine.{c}" for c in columns)
     return (
         f"SELECT {', '.join(f'mine.{c}' for c in columns)} FROM {state.table} AS mine"
         f" WHERE mine._id = ? AND EXISTS"
         f" (SELECT 1 FROM {state.table} AS other WHERE {same} AND other._row <> mine._row)"
     )
-
-
-def _columns(state: CollectionState, names: Sequence[str]) -> list[str]:
-    return [quoted("_id" if n == "id" and not state.definition.key else n) for n in names]
-
-
-def check_references(
-    connection: Connection,
-    states: Mapping[str, CollectionState],
-    state: CollectionState,
-    documents: Iterable[Mapping[str, Any]],
-) -> None:
-    """Raises RelationViolation when a document refers to one that does not exist. Null refers to nothing."""
-    relations = state.definition.relations
-    if not relations:
-        return
-    documents = list(documents)
-    for relation in relations:
-        target = states[relation.to]
-        where = " AND ".join(f"{c} = ?" for c in _columns(target, relation.to_fields))
-        sql = f"SELECT 1 FROM {target.table} WHERE {where} LIMIT 1"
-        for values in {tuple(bindable(d.get(f)) for f in relation.fields) for d in documents}:
-            if None not in values and not connection.execute(sql, values).fetchone():
-                raise _no_target(state, relation, values)
-
-
-def bindable(value: Any) -> Any:
-    """A JSON value as its column holds it."""
-    return orjson.dumps(value).decode() if isinstance(value, dict | list) else value
-
-
-def _no_target(state: CollectionState, relation: Relation, values: Sequence[Any]) -> RelationViolation:
-    names, shown = ", ".join(relation.fields), ", ".join(str(v)[:200] for v in values)
-    return RelationViolation(
-        f"`{state.name}` refers by {relation.name} to a document in `{relation.to}` that does not exist.",
-        details=f'Key ({names})=({shown}) is not present in table "{relation.to}".',
-    )
-
-
-def referring(states: Mapping[str, CollectionState], name: str) -> list[tuple[CollectionState, Relation]]:
-    """Who refers to collection `name`."""
-    return [(s, r) for s in states.values() for r in s.definition.relations if r.to == name]
-
-
-def check_not_referred(
-    connection: Connection,
-    source: CollectionState,
-    relation: Relation,
-    values: Sequence[Any],
-    *,
-    always: bool = False,
-) -> None:
-    """Raises RelationViolation when a document of `source` refers to the target with `values`.
-
-    Asks only relations that restrict deletion, unless `always`.
-    """
-    if None in values or (relation.on_delete is not OnDelete.RESTRICT and not always):
-        return
-    where = " AND ".join(f"{c} = ?" for c in _columns(source, relation.fields))
-    if connection.execute(f"SELECT 1 FROM {source.table} WHERE {where} LIMIT 1", tuple(values)).fetchone():
-        names, shown = ", ".join(relation.to_fields), ", ".join(str(v)[:200] for v in values)
-        raise RelationViolation(
-            f"`{source.name}` still refers by {relation.name} to this document in `{relation.to}`.",
-            details=f'Key ({names})=({shown}) is still referenced from table "{source.name}".',
-        )
 
 
 def violations(
@@ -136,7 +73,7 @@ def _all_violations(
 ) -> Iterator[Violation]:
     for group in state.definition.unique:
         names = ", ".join(group)
-        columns = [quoted(c) for c in group]
+        columns = _columns(state, group)
         same = " AND ".join(f"other.{c} = mine.{c}" for c in columns)
         for (document_id,) in connection.execute(
             f"SELECT mine._id FROM {state.table} AS mine WHERE EXISTS"

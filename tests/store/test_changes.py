@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from localsrv.base.errors import BadRequest
+from localsrv.base.errors import BadRequest, RelationViolation, UniqueViolation
 from localsrv.model.query import parse_query
 from localsrv.store.changes import EpochChanged
-from localsrv.store.database import Database, Edit
+from localsrv.store.database import Database, Edit, InsertOptions
+from tests.store.conftest import collections
 
 
 async def test_each_document_once_at_its_latest_change(shop: Database) -> None:
@@ -128,3 +129,44 @@ async def test_a_reader_that_follows_misses_nothing(shop: Database) -> None:
     await asyncio.gather(*writes)
     await asyncio.wait_for(follower, 20)
     assert set(seen) == {str(i) for i in range(300)}
+
+
+async def test_a_number_once_told_is_never_given_again(open_database: Any) -> None:
+    """A refused write takes a number that nothing holds: it must not be told as the place to go on from."""
+    db = await open_database()
+    await db.define(collections(t={"fields": {"x": "text"}, "unique": ["x"]}))
+    await db.insert("t", [{"id": "a", "x": "1"}])
+    with pytest.raises(UniqueViolation):
+        await db.insert("t", [{"id": "b", "x": "1"}])
+    bad = [Edit("c", {"x": "2"}), Edit("d", {"x": "2"})]
+    assert [isinstance(d, Exception) for d in await db.put_many("t", bad)] == [False, True]
+    await db.insert("t", [{"id": "e", "x": "3"}], InsertOptions(rollback=True))
+    since = (await db.changes(0)).last_seq
+    await db.close()
+    db = await open_database()
+    await db.insert("t", [{"id": "f", "x": "4"}])
+    assert [c.id for c in (await db.changes(since)).changes] == ["f"]
+
+
+async def test_the_time_is_noted_by_the_first_change_that_is_kept(shop: Database) -> None:
+    await shop.define(collections(t={}))
+    shop._journal._noted_at = 0
+    before = (await shop.raw_query("SELECT count(*) FROM localsrv_times")).rows[0][0]
+    done = await shop.put_many("products", [Edit("1", {"ProductID": 1, "name": "x", "CategoryID": 77})])
+    assert isinstance(done[0], RelationViolation)
+    bad = Edit("1", {"ProductID": 1, "name": "x", "CategoryID": 77})
+    good = Edit("2", {"ProductID": 2, "name": "x"})
+    await shop.put_many("products", [bad, good])
+    after = (await shop.raw_query("SELECT count(*) FROM localsrv_times")).rows[0][0]
+    assert after == before + 1
+
+
+async def test_a_limit_of_nothing_skips_nothing(shop: Database) -> None:
+    batch = await shop.changes(0, limit=0)
+    assert len(batch.changes) == 1 and batch.last_seq == batch.changes[0].seq
+
+
+async def test_nothing_waits_on_a_closed_file(shop: Database) -> None:
+    await shop.close()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(shop.wait_for_change(shop.last_seq), 5)

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
+import threading
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from localsrv.base.errors import Unavailable
 from localsrv.model.query import parse_query
 from localsrv.store.database import Database, Edit, StoreOptions
+from localsrv.store.editing import NewAttachment
 from tests.store.conftest import SHOP, collections
 
 NOW = StoreOptions(retention_s=0)
@@ -100,3 +106,103 @@ async def test_a_content_whose_document_never_came_is_swept(open_database: Any, 
     assert path.exists() and (await db.compact())["files"] == 0
     os.utime(path, (0, 0))
     assert (await db.compact())["files"] == 1 and not path.exists()
+
+
+async def test_attachments_go_with_revisions_that_a_long_path_pushes_out(open_database: Any) -> None:
+    db = await open_database(StoreOptions(retention_s=0, revs_limit=5))
+    await db.define(collections(**SHOP))
+    blob = await db.receive(chunks(b"old"))
+    first = Edit("a", {}, path=("1-a",), attachments=(NewAttachment("f", "text/plain", blob),))
+    await db.put_many("notes", [first], new_edits=False)
+    path = tuple(f"{n}-{n}" for n in range(9, 1, -1))
+    await db.put_many("notes", [Edit("a", {}, path=(*path, "1-a"))], new_edits=False)
+    assert (await db.raw_query("SELECT count(*) FROM localsrv_attachments")).rows == [(0,)]
+    assert (await db.compact())["contents"] == 1
+
+
+async def test_a_content_received_again_survives_a_sweep_that_saw_it_old(
+    open_database: Any, tmp_path: Path
+) -> None:
+    """The sweep looked at the file before it came again; the removal comes after."""
+    db = await open_database(NOW)
+    await db.define(collections(**SHOP))
+    await db.insert("notes", [{"id": "a"}])
+    blob = await db.receive(chunks(b"x" * 100_000))
+    path = db._blobs.path(blob.sha256)
+    os.utime(path, (0, 0))
+    listed = db._blobs.files()
+
+    def files() -> Any:
+        return listed
+
+    again = await db.receive(chunks(b"x" * 100_000))
+    db._blobs.files = files
+    await db.compact()
+    await db.put_attachment("notes", "a", "x", "text/plain", again)
+    assert path.read_bytes() == b"x" * 100_000
+
+
+async def test_a_content_that_was_swept_before_its_document_came_is_asked_for_again(
+    open_database: Any,
+) -> None:
+    db = await open_database(NOW)
+    await db.define(collections(**SHOP))
+    await db.insert("notes", [{"id": "a"}])
+    blob = await db.receive(chunks(b"x" * 100_000))
+    path = db._blobs.path(blob.sha256)
+    os.utime(path, (0, 0))
+    await db.compact()
+    assert not path.exists()
+    with pytest.raises(Unavailable):
+        await db.put_attachment("notes", "a", "x", "text/plain", blob)
+    assert db.get_document("notes", "a").attachments == ()
+    slow = await db.receive(chunks(b"x" * 100_000))
+    os.utime(path, (0, 0))
+    await db.put_attachment("notes", "a", "x", "text/plain", slow)
+    assert path.stat().st_mtime > 0  # no sweep that began before the document came may take it
+
+
+async def test_a_cancelled_upload_leaves_no_thread_writing(db: Any, monkeypatch: Any) -> None:
+    """A write in a thread goes on when its caller is cancelled: its file may be closed only afterwards."""
+    started, go, written = threading.Event(), threading.Event(), []
+    real = os.write
+
+    def slow(handle: int, data: Any) -> int:
+        started.set()
+        assert go.wait(10)
+        written.append(real(handle, data))  # EBADF, or another file, when it was closed meanwhile
+        return written[-1]
+
+    monkeypatch.setattr("localsrv.store.blobs.os.write", slow)
+    upload = asyncio.ensure_future(db.receive(chunks(b"x" * 100_000)))
+    await asyncio.to_thread(started.wait)
+    upload.cancel()
+    await asyncio.sleep(0)
+    go.set()
+    with pytest.raises(asyncio.CancelledError):
+        await upload
+    assert written == [100_000]
+    assert [p for p in db._blobs.folder.rglob("*") if p.is_file()] == []
+
+
+async def test_where_changes_came_from_is_forgotten_with_them(open_database: Any) -> None:
+    db = await open_database(NOW)
+    await db.define(collections(**SHOP))
+    for n in range(5):
+        await db.import_documents("notes", [{"_id": "a", "n": n}, {"_id": f"b{n}"}])
+    await db.compact()
+    sources = (await db.raw_query("SELECT count(*) FROM localsrv_sources")).rows
+    assert sources == [(6,)]
+    assert {c.source for c in (await db.changes(0)).changes} == {"import"}
+
+
+async def test_compaction_that_is_due_does_not_disturb_closing(open_database: Any) -> None:
+    db = await open_database()
+    await db.define(collections(**SHOP))
+    db._compacted_at = -1_000_000
+    writes = [asyncio.ensure_future(db.insert("notes", [{"n": n}])) for n in range(20)]
+    await asyncio.sleep(0)
+    await db.close()
+    await asyncio.gather(*writes)
+    await asyncio.sleep(0)
+    assert db._compacting is None or (db._compacting.done() and not db._compacting.exception())

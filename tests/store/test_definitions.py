@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import sqlite3
 import subprocess
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from localsrv.base.errors import ConfigError, NotFound
+from localsrv.base.errors import ConfigError, NotFound, RelationViolation
 from localsrv.model.query import parse_query
-from localsrv.model.schema import as_json, parse_collection
-from localsrv.store.database import Database
+from localsrv.model.schema import MAX_FIELDS, as_json, parse_collection
+from localsrv.store.database import Database, Edit, InsertOptions
 from tests.store.conftest import SHOP, collections
 
 
@@ -56,11 +57,11 @@ async def test_adding_removing_and_retyping_fields_keeps_the_data(db: Database) 
         "extra": 7,
     }  # type: ignore[index]
     assert len((await db.select("t", parse_query([("b", "eq.gone")]))).rows) == 2500
-    assert (await db.raw_query("SELECT count(*) FROM localsrv_fts_t('word7')")).rows == [(1,)]
+    assert (await db.raw_query("SELECT count(*) FROM localsrv_t_fts('word7')")).rows == [(1,)]
     plan = (await db.raw_query("EXPLAIN QUERY PLAN SELECT * FROM t WHERE extra = 5")).rows
     assert "USING INDEX ix:t:extra" in plan[0][3]
     await db.insert("t", [{"a": "after", "n": 5, "extra": 1}])
-    assert (await db.raw_query("SELECT count(*) FROM localsrv_fts_t('after')")).rows == [(1,)]
+    assert (await db.raw_query("SELECT count(*) FROM localsrv_t_fts('after')")).rows == [(1,)]
 
 
 async def test_definitions_survive_reopening(open_database: Any) -> None:
@@ -129,6 +130,16 @@ def test_required_relations_may_not_form_a_cycle() -> None:
         ({"conflict": "latest"}, "latest_field"),
         ({"relations": [{"to": "x"}]}, "fields"),
         ({"full_text": {"a": -1}}, "weight"),
+        ({"fields": {"a": "text"}, "full_text": {"a": float("inf")}}, "weight"),
+        ({"title": 5}, "text"),
+        ({"latest_field": ["a"], "fields": {"a": "text"}}, "text"),
+        ({"source": "x"}, "object"),
+        ({"fields": {f"f{n}": "text" for n in range(MAX_FIELDS + 1)}}, str(MAX_FIELDS)),
+        ({"fields": {"a": {"type": "integer", "default": "x"}}}, "default"),
+        ({"fields": {"a": {"type": "text", "default": [1]}}}, "default"),
+        ({"fields": {"a": {"type": "date", "default": date(2024, 1, 2)}}}, "written as texts"),
+        ({"fields": {"a": {"type": "json", "default": [date(2024, 1, 2)]}}}, "default"),
+        ({"fields": {"a": {"type": "number", "default": float("inf")}}}, "default"),
     ],
 )
 def test_a_definition_error_names_place_and_remedy(value: dict[str, Any], place: str) -> None:
@@ -172,3 +183,46 @@ async def test_other_tools_read_the_file_while_we_hold_it(shop: Database, tmp_pa
         check=True,
     )
     assert printed.stdout == "Chai\n"
+
+
+async def test_collections_named_as_parts_of_another_ones_search_index(db: Database) -> None:
+    """FTS5 makes tables of its own beside an index: `…_data`, `…_idx`, `…_docsize`, `…_config`."""
+    searched = {"fields": {"a": "text"}, "full_text": ["a"]}
+    await db.define(collections(user=searched, user_config={"fields": {"a": "text"}}))
+    await db.insert("user", [{"a": "word"}])
+    await db.define(collections(user_data=searched, user_config=searched, user_idx={}))
+    await db.insert("user_config", [{"a": "word"}])
+    await db.drop("user_idx")
+    await db.drop("user_data")
+    for name in ("user", "user_config"):
+        assert len((await db.select(name, parse_query([("a", "fts.word")]))).rows) == 1
+
+
+async def test_identity_may_be_named_in_unique_and_relations_but_not_searched(db: Database) -> None:
+    relation = {"fields": "id", "to": "people"}
+    await db.define(
+        collections(
+            people={"fields": {"x": "text"}, "unique": [["id", "x"]]},
+            badges={"fields": {}, "relations": [relation]},
+        )
+    )
+    await db.insert("people", [{"id": "ann", "x": "1"}])
+    await db.insert("badges", [{"id": "ann"}])
+    with pytest.raises(RelationViolation):
+        await db.insert("badges", [{"id": "bob"}])
+    with pytest.raises(RelationViolation):
+        await db.delete("people", parse_query([("id", "eq.ann")]))
+    merge = InsertOptions(resolution="merge", on_conflict=("id", "x"))
+    assert (await db.insert("people", [{"id": "ann", "x": "1", "y": 2}], merge)).created == 0
+    with pytest.raises(ConfigError):
+        parse_collection("t", {"full_text": ["id"]})
+
+
+async def test_nothing_of_a_dropped_collection_stays(shop: Database) -> None:
+    revision = await shop.put("notes", Edit("a", {"x": 1}))
+    await shop.mark_synced("notes", "phone", [("a", revision)])
+    number = shop.collection("notes").number
+    await shop.drop("notes")
+    for table in ("fields", "tombstones", "revisions", "attachments", "synced"):
+        sql = f"SELECT count(*) FROM localsrv_{table} WHERE collection = ?"
+        assert (await shop.raw_query(sql, [number])).rows == [(0,)], table

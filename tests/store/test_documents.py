@@ -6,6 +6,7 @@ import asyncio
 import json
 import random
 import tempfile
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,10 @@ from localsrv.base.errors import (
     SchemaViolation,
 )
 from localsrv.model import revisions as rev
+from localsrv.model.query import parse_query
 from localsrv.model.revisions import EMPTY, Tree
-from localsrv.store.database import Database, Edit
+from localsrv.store.database import Database, Edit, InsertOptions
+from localsrv.store.editing import NewAttachment
 from tests.store.conftest import SHOP, collections
 
 OpenDatabase = Any
@@ -108,7 +111,7 @@ async def test_replication_is_idempotent_and_fills_gaps(shop: Database) -> None:
         "b": (["1-q"], []),
     }
     await shop.put_many("notes", [Edit("a", {"n": 4}, path=("4-d", "3-c"))], new_edits=False)
-    assert [d.rev for d in await shop.open_revisions("notes", "a", None)] == ["5-e", "3-c"]  # 4-d was known
+    assert [d.rev for d in await shop.open_revisions("notes", "a", None)] == ["5-e"]  # 4-d joined both
 
 
 async def test_local_rules_bind_local_writes_and_replication_is_tolerated(shop: Database) -> None:
@@ -139,8 +142,8 @@ async def test_columns_follow_the_winner(shop: Database) -> None:
     assert (await shop.raw_query(f"SELECT {columns} FROM products")).rows == [expected]
     await shop.put("products", Edit("1", {**document, "name": "Tea", "price": 3}, parent=revision))
     assert (await shop.raw_query("SELECT name, price FROM products")).rows == [("Tea", 3)]
-    assert (await shop.raw_query("SELECT count(*) FROM localsrv_fts_products('tea')")).rows == [(1,)]
-    assert (await shop.raw_query("SELECT count(*) FROM localsrv_fts_products('chai')")).rows == [(0,)]
+    assert (await shop.raw_query("SELECT count(*) FROM localsrv_products_fts('tea')")).rows == [(1,)]
+    assert (await shop.raw_query("SELECT count(*) FROM localsrv_products_fts('chai')")).rows == [(0,)]
 
 
 @pytest.mark.parametrize(
@@ -236,8 +239,6 @@ async def test_attachments_belong_to_revisions(shop: Database) -> None:
     assert shop.attachment("notes", "a", "big.bin", one) is None
     with pytest.raises(Conflict):
         await shop.put_attachment("notes", "a", "x", "text/plain", small, if_match=one)
-    from localsrv.model.query import parse_query
-
     await shop.update("notes", parse_query([("id", "eq.a")]), {"text": "y"})
     assert {a.name for a in shop.get_document("notes", "a").attachments} == {"hi.txt", "big.bin"}  # type: ignore[union-attr]
     await shop.delete_attachment("notes", "a", "hi.txt")
@@ -245,3 +246,113 @@ async def test_attachments_belong_to_revisions(shop: Database) -> None:
     assert shop.attachment("notes", "a", "hi.txt", two) is not None
     with pytest.raises(NotFound):
         await shop.delete_attachment("notes", "a", "hi.txt")
+
+
+async def together(db: Database, *submitted: Any) -> list[Any]:
+    """Runs writes as one group: they are submitted while the writer is busy."""
+    go = threading.Event()
+    first = db._writer.submit(lambda tx: go.wait(10))
+    tasks = [asyncio.ensure_future(one) for one in submitted]
+    await asyncio.sleep(0)
+    go.set()
+    await first
+    return await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_a_document_deleted_and_created_again_in_one_group_lives_once(shop: Database) -> None:
+    first = await shop.put("notes", Edit("a", {"text": "one"}))
+    gone, back = await together(
+        shop,
+        shop.put("notes", Edit("a", {}, parent=first, deleted=True)),
+        shop.put("notes", Edit("a", {"text": "two"})),
+    )
+    assert gone.startswith("2-") and back.startswith("3-")
+    state = shop.collection("notes")
+    assert (state.documents, state.tombstones) == (1, 0)
+    assert (await shop.raw_query("SELECT count(*) FROM localsrv_tombstones")).rows == [(0,)]
+    edits = [Edit("a", {}, parent=back, deleted=True), Edit("a", {"text": "three"})]
+    done = await shop.put_many("notes", edits)
+    assert [str(d)[0] for d in done] == ["4", "5"]
+    assert len((await shop.changes(0, ["notes"])).changes) == 1
+
+
+async def test_an_update_in_the_group_of_the_first_attachment_keeps_it(shop: Database) -> None:
+    async def chunks() -> Any:
+        yield b"hello"
+
+    await shop.insert("notes", [{"id": "a", "text": "x"}])
+    blob = await shop.receive(chunks())
+    await together(
+        shop,
+        shop.put_attachment("notes", "a", "hi.txt", "text/plain", blob),
+        shop.update("notes", parse_query([("id", "eq.a")]), {"text": "y"}),
+    )
+    found = shop.get_document("notes", "a")
+    assert found is not None and json.loads(found.body or "") == {"text": "y"}
+    assert [a.name for a in found.attachments] == ["hi.txt"]
+
+
+async def test_an_attachment_comes_in_the_generation_of_its_revision(shop: Database) -> None:
+    first = await shop.put("notes", Edit("a", {}))
+    await shop.put("notes", Edit("a", {}, parent=first, deleted=True))
+    new = NewAttachment("f", "text/plain", shop._blobs.store(b"x"))
+    assert (await shop.put("notes", Edit("a", {}, attachments=(new,)))).startswith("3-")
+    assert shop.get_document("notes", "a").attachments[0].revpos == 3  # type: ignore[union-attr]
+
+
+async def test_a_later_longer_path_joins_what_was_apart(shop: Database) -> None:
+    await shop.put_many("notes", [Edit("a", {"n": 5}, path=("5-e", "4-d"))], new_edits=False)
+    await shop.put_many("notes", [Edit("a", {"n": 3}, path=("3-c", "2-b"))], new_edits=False)
+    assert [d.rev for d in await shop.open_revisions("notes", "a", None)] == ["5-e", "3-c"]
+    await shop.put_many("notes", [Edit("a", {"n": 4}, path=("4-d", "3-c"))], new_edits=False)
+    assert [d.rev for d in await shop.open_revisions("notes", "a", None)] == ["5-e"]
+    assert await body(shop, "notes", "a") == {"n": 5}
+
+
+async def test_local_edits_keep_what_refers_to_a_document(shop: Database) -> None:
+    """`on_delete` and referred unique fields bind edits of documents as they bind rows."""
+    relation = {"fields": "code", "to": "products", "to_fields": "code"}
+    await shop.define(collections(parts={"fields": {"code": "text"}, "relations": [relation]}))
+    product = {"ProductID": 1, "name": "x", "CategoryID": 1, "code": "A"}
+    revision = await shop.put("products", Edit("1", product))
+    await shop.insert("parts", [{"id": "p", "code": "A"}])
+    category = shop.get_document("categories", "1")
+    assert category is not None
+    with pytest.raises(RelationViolation):
+        await shop.put("categories", Edit("1", {}, parent=category.rev, deleted=True))
+    with pytest.raises(RelationViolation):
+        await shop.put("products", Edit("1", {**product, "code": "B"}, parent=revision))
+    with pytest.raises(RelationViolation):
+        await shop.insert("products", [{**product, "code": "B"}], InsertOptions(resolution="merge"))
+    await shop.define(
+        collections(parts={"fields": {"code": "text"}, "relations": [{**relation, "on_delete": "cascade"}]})
+    )
+    await shop.put("products", Edit("1", {}, parent=revision, deleted=True))
+    assert shop.collection("parts").documents == 0 and shop.get_row("parts", "p") is None
+
+
+@pytest.mark.parametrize(
+    "attachments",
+    [
+        {"_x": {"data": ""}},
+        {"": {"data": ""}},
+        {"a": {"data": "", "content_type": ["x"]}},
+        {"a": {"data": 1}},
+    ],
+)
+async def test_imported_attachments_are_looked_at(shop: Database, attachments: Any) -> None:
+    with pytest.raises(InvalidValue) as caught:
+        await shop.import_documents("notes", [{"_id": "a", "_attachments": attachments}])
+    assert caught.value.code == "invalid-attachment"
+    assert shop.get_document("notes", "a") is None
+
+
+async def test_an_import_that_says_nothing_of_attachments_leaves_them(shop: Database) -> None:
+    file = {"f": {"content_type": "text/plain", "data": "eA=="}}
+    await shop.import_documents("notes", [{"_id": "a", "text": "1", "_attachments": file}])
+    await shop.import_documents("notes", [{"_id": "a", "text": "2"}])
+    found = shop.get_document("notes", "a")
+    assert found is not None and found.rev.startswith("2-") and [a.name for a in found.attachments] == ["f"]
+    assert (await shop.import_documents("notes", [{"_id": "a", "text": "2"}])).unchanged == 1
+    await shop.import_documents("notes", [{"_id": "a", "text": "2", "_attachments": {}}])
+    assert shop.get_document("notes", "a").attachments == ()  # type: ignore[union-attr]

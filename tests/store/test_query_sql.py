@@ -94,10 +94,10 @@ def db() -> Any:
         )
     names = f"name, {quoted(chr(119) + 'e' + chr(34) + 'ird, (na.me)')}"
     connection.execute(
-        f"CREATE VIRTUAL TABLE localsrv_fts_goods USING fts5({names}, content=goods, content_rowid=_row,"
+        f"CREATE VIRTUAL TABLE localsrv_goods_fts USING fts5({names}, content=goods, content_rowid=_row,"
         " tokenize='unicode61 remove_diacritics 2')"
     )
-    connection.execute("INSERT INTO localsrv_fts_goods(localsrv_fts_goods) VALUES ('rebuild')")
+    connection.execute("INSERT INTO localsrv_goods_fts(localsrv_goods_fts) VALUES ('rebuild')")
     yield connection
     connection.close()
 
@@ -466,3 +466,5 @@ def test_indexes_serve_filters_and_orders(db: Any) -> None:
         ("name=like.Ch*", "ix_name"), ("order=num&limit=3", "ix_num"), ("order=name.desc&limit=3", "ix_name"),
     ]:  # fmt: skip
         assert index in plan(query), (query, plan(query))
+
+

@@ -20,7 +20,7 @@ from localsrv.base.errors import (
     UniqueViolation,
 )
 from localsrv.model.query import parse_query
-from localsrv.store.database import Database, InsertOptions, UpdateOptions
+from localsrv.store.database import Database, Edit, InsertOptions, UpdateOptions
 from tests.store.conftest import collections
 
 ALL = parse_query([])
@@ -109,7 +109,7 @@ async def test_a_bulk_insert_happens_whole_or_not_at_all(shop: Database) -> None
         assert (shop.collection("products").documents, (await shop.changes(seq)).changes) == (0, [])
         assert (await shop.raw_query("SELECT count(*) FROM products")).rows == [(0,)]
     assert (await shop.insert("products", good)).created == 499
-    assert (await shop.raw_query("SELECT count(*) FROM localsrv_fts_products('p17*')")).rows == [(11,)]
+    assert (await shop.raw_query("SELECT count(*) FROM localsrv_products_fts('p17*')")).rows == [(11,)]
 
 
 async def test_unique_fields_hold_against_two_writers_at_once(shop: Database) -> None:
@@ -320,3 +320,75 @@ async def test_names_that_differ_by_case_meet_within_and_between_requests(shop: 
     )
     assert [type(d) for d in done] == [type(done[0]), InvalidValue]
     await shop.insert("notes", [{"extra": 1}])  # the refused request left no name behind
+
+
+async def test_cascades_are_deep_and_go_in_circles(db: Database) -> None:
+    up = {"fields": "up", "on_delete": "cascade"}
+    await db.define(
+        collections(
+            chain={"fields": {"up": "text"}, "relations": [{**up, "to": "chain"}]},
+            left={"fields": {"up": "text"}, "relations": [{**up, "to": "right"}]},
+            right={"fields": {"up": "text"}, "relations": [{**up, "to": "left"}]},
+        )
+    )
+    await db.insert("chain", [{"id": "0"}, *({"id": str(n), "up": str(n - 1)} for n in range(1, 1500))])
+    await db.delete("chain", parse_query([("id", "eq.0")]))
+    assert (db.collection("chain").documents, db.collection("chain").tombstones) == (0, 1500)
+    await db.insert("chain", [{"id": "a"}, {"id": "b", "up": "a"}])
+    await db.update("chain", parse_query([("id", "eq.a")]), {"up": "b"})
+    await db.delete("chain", parse_query([("id", "eq.b")]))
+    await db.insert("left", [{"id": "l"}])
+    await db.insert("right", [{"id": "r", "up": "l"}])
+    await db.update("left", parse_query([("id", "eq.l")]), {"up": "r"})
+    await db.delete("left", parse_query([("id", "eq.l")]))
+    assert [db.collection(n).documents for n in ("chain", "left", "right")] == [0, 0, 0]
+
+
+async def test_relations_compare_columns_not_spellings(db: Database) -> None:
+    await db.define(
+        collections(
+            days={"fields": {"at": "timestamptz", "n": "decimal"}, "unique": ["at", "n"]},
+            notes={
+                "fields": {"day": "timestamptz", "n": "decimal"},
+                "relations": [
+                    {"fields": "day", "to": "days", "to_fields": "at", "on_delete": "set-null"},
+                    {"fields": "n", "to": "days", "to_fields": "n", "name": "by_n", "on_delete": "cascade"},
+                ],
+            },
+        )
+    )
+    await db.insert("days", [{"id": "d", "at": "2026-01-01T00:00:00Z", "n": "1.0"}])
+    await db.insert("notes", [{"id": "a", "day": "2026-01-01T01:00:00+01:00"}, {"id": "b", "n": 1}])
+    with pytest.raises(RelationViolation):
+        await db.insert("notes", [{"day": "2026-01-02T00:00:00Z"}])
+    with pytest.raises(RelationViolation):
+        await db.update("days", parse_query([("id", "eq.d")]), {"at": "2026-01-02T00:00:00Z"})
+    await db.update("days", parse_query([("id", "eq.d")]), {"at": "2026-01-01T02:00:00+02:00"})
+    with pytest.raises(UniqueViolation):
+        await db.insert("days", [{"at": "2026-01-01T00:00:00+00:00"}])
+    await db.delete("days", parse_query([("id", "eq.d")]))
+    assert json.loads(db.get_row("notes", "a")[0])["day"] is None  # type: ignore[index]
+    assert db.get_row("notes", "b") is None
+
+
+async def test_a_replicated_document_whose_id_is_not_its_key_can_be_mended(shop: Database) -> None:
+    edits = [
+        Edit("x", {"ProductID": 9, "name": "odd"}, path=("1-x",)),
+        Edit("7", {"name": "keyless"}, path=("1-y",)),
+    ]
+    await shop.put_many("products", edits, new_edits=False)
+    await shop.update("products", parse_query([("name", "eq.odd")]), {"price": 5})
+    await shop.update("products", parse_query([("name", "eq.keyless")]), {"price": 5})
+    with pytest.raises(InvalidValue):
+        await shop.update("products", parse_query([("name", "eq.odd")]), {"ProductID": 10})
+    await shop.update("products", parse_query([("name", "eq.keyless")]), {"ProductID": 7})
+    assert json.loads(shop.get_row("products", "7")[0])["ProductID"] == 7  # type: ignore[index]
+
+
+async def test_an_upsert_is_checked_as_the_whole_it_becomes(db: Database) -> None:
+    schema = {"not": {"required": ["a", "b"]}}
+    await db.define(collections(t={"fields": {"a": "text", "b": "text"}, "schema": schema}))
+    await db.insert("t", [{"id": "x", "a": "1"}])
+    with pytest.raises(SchemaViolation):
+        await db.insert("t", [{"id": "x", "b": "1"}], InsertOptions(resolution="merge"))
+    assert json.loads(db.get_row("t", "x")[0]) == {"id": "x", "a": "1", "b": None}  # type: ignore[index]
