@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from localsrv.base.errors import LocalsrvError, NotFound, QueryTimeout
 from localsrv.model.query import Count, Select
 from localsrv.model.schema import Collection
-from localsrv.store import changes, compaction, functions, reading, rules
+from localsrv.store import changes, compaction, deadline, functions, reading, rules
 from localsrv.store.blobs import Blobs
 from localsrv.store.catalog import CollectionState, last_seq, load
 from localsrv.store.changes import ChangeBatch
@@ -426,6 +426,7 @@ class Database:
         """Prepares the writer's connection, on its thread."""
         migrate(connection, self.path, "app")
         functions.register(connection)
+        deadline.watch(connection)
         connection.execute("INSERT OR IGNORE INTO localsrv_meta VALUES ('seq_floor', '0')")
         connection.execute("INSERT OR IGNORE INTO localsrv_meta VALUES ('epoch', ?)", (secrets.token_hex(4),))
         compaction.note_first_use(connection)
@@ -436,7 +437,7 @@ class Database:
         self._compacted_at = -_COMPACT_EVERY if compaction.is_due(connection) else self._committed
         self._journal = Journal(self._committed)
         self._documents = Documents(self._journal, self._options.revs_limit)
-        self._rows = Rows(self._documents, lambda: self._states)
+        self._rows = Rows(self._documents, lambda: self._states, self._options.query_timeout_s)
         self._editor = Editor(self._documents, self._blobs, lambda: self._states)
 
     def _use(self, states: Mapping[str, CollectionState]) -> None:

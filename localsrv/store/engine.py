@@ -20,7 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from localsrv.base.errors import Unavailable
+from localsrv.base.errors import QueryTimeout, Unavailable
 from localsrv.store.driver import Connection, connect, sqlite3, translate
 
 T = TypeVar("T")
@@ -68,7 +68,7 @@ class RollbackAfter(Exception):
 
 
 class _Operation(Generic[T]):
-    __slots__ = ("alone", "effects", "error", "function", "future", "last_seq", "result")
+    __slots__ = ("alone", "effects", "error", "function", "future", "last_seq", "result", "too_slow")
 
     def __init__(self, function: Callable[[Transaction], T], future: asyncio.Future[T], alone: bool) -> None:
         self.function = function
@@ -78,6 +78,7 @@ class _Operation(Generic[T]):
         self.error: BaseException | None = None
         self.effects: list[Callable[[], None]] = []
         self.last_seq = 0
+        self.too_slow: QueryTimeout | None = None
 
 
 class Writer:
@@ -249,9 +250,15 @@ class Writer:
 
 def _run_together(connection: Connection, operation: _Operation[Any]) -> None:
     """Runs one operation of a transaction that is kept whole or not at all."""
+    if operation.too_slow is not None:  # others need not wait for it a second time
+        raise operation.too_slow
     operation.error = None
     transaction = Transaction(connection)
-    operation.result = operation.function(transaction)
+    try:
+        operation.result = operation.function(transaction)
+    except QueryTimeout as error:
+        operation.too_slow = error
+        raise
     operation.effects = transaction.effects
     operation.last_seq = transaction.last_seq
 

@@ -1,7 +1,7 @@
 """SQL functions that SQLite lacks: patterns with PostgreSQL's rules, containment, casts.
 
-Patterns run in RE2, whose time is linear in the text: no pattern can hang a reader, which a deadline could
-not stop, since SQLite asks about it only between its own steps.
+Patterns run in RE2, whose time is linear in the text: no pattern can hang a reader over one row. Over many
+rows they look at the deadline themselves, since SQLite asks about it only between its own steps.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import orjson
 import re2
 
 from localsrv.base.errors import InvalidValue
+from localsrv.store import deadline
 from localsrv.store.driver import Connection
 from localsrv.store.query_values import cast_text
 
@@ -71,13 +72,18 @@ def compiled_like(pattern: str, ignore_case: bool) -> Any:
     return compiled("".join(out) + "\\z", ignore_case)
 
 
-def _searcher(compile_pattern: Callable[[str, bool], Any], ignore_case: bool) -> Callable[[Any, Any], Any]:
+def _searcher(
+    connection: Connection, compile_pattern: Callable[[str, bool], Any], ignore_case: bool
+) -> Callable[[Any, Any], Any]:
     def search(pattern: Any, text: Any) -> int | None:
         if text is None or pattern is None:
             return None
         if not isinstance(text, str):
             text = str(text)
-        return compile_pattern(pattern, ignore_case).search(text) is not None
+        found = compile_pattern(pattern, ignore_case).search(text) is not None
+        if deadline.is_past():
+            connection.interrupt()
+        return found
 
     return search
 
@@ -138,10 +144,10 @@ def _containment(kind: str) -> Callable[[Any, Any], Any]:
 def register(connection: Connection) -> None:
     """Adds the functions to a connection; every reader and the writer needs them."""
     functions: list[tuple[str, int, Callable[..., Any]]] = [
-        ("localsrv_match", 2, _searcher(compiled, False)),
-        ("localsrv_imatch", 2, _searcher(compiled, True)),
-        ("localsrv_like", 2, _searcher(compiled_like, False)),
-        ("localsrv_ilike", 2, _searcher(compiled_like, True)),
+        ("localsrv_match", 2, _searcher(connection, compiled, False)),
+        ("localsrv_imatch", 2, _searcher(connection, compiled, True)),
+        ("localsrv_like", 2, _searcher(connection, compiled_like, False)),
+        ("localsrv_ilike", 2, _searcher(connection, compiled_like, True)),
         ("localsrv_cs", 2, _containment("cs")),
         ("localsrv_cd", 2, _containment("cd")),
         ("localsrv_ov", 2, _containment("ov")),

@@ -1,7 +1,7 @@
 """A few threads that read a file.
 
 Each has a read-only connection of its own and runs what it is given in one read transaction, with a deadline
-that SQLite's progress handler enforces.
+(`deadline`).
 """
 
 from __future__ import annotations
@@ -9,33 +9,26 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from localsrv.base.errors import Unavailable
+from localsrv.store import deadline
 from localsrv.store.driver import Connection, connect, sqlite3, translate
 
 T = TypeVar("T")
-
-PROGRESS_STEPS = 50_000
-"""Virtual machine steps between two looks at the clock, about a millisecond."""
 
 
 class Reader:
     """One read-only connection with a deadline."""
 
-    __slots__ = ("_deadline", "connection")
+    __slots__ = ("connection",)
 
     def __init__(self, path: Path, setup: Callable[[Connection], None]) -> None:
         self.connection = connect(path, read_only=True)
         setup(self.connection)
-        self._deadline = float("inf")
-        self.connection.set_progress_handler(self._late, PROGRESS_STEPS)
-
-    def _late(self) -> int:
-        return time.monotonic() > self._deadline
+        deadline.watch(self.connection)
 
     def run(self, function: Callable[[Connection], T], seconds: float) -> T:
         """Runs `function` in one read transaction (one state of the file), at most `seconds`.
@@ -44,14 +37,14 @@ class Reader:
             QueryTimeout: it took longer.
             StorageError: the file could not be read.
         """
-        self._deadline = time.monotonic() + seconds
+        deadline.begin(seconds)
         try:
             self.connection.execute("BEGIN")
             return function(self.connection)
         except sqlite3.Error as error:
             raise translate(error) from error
         finally:
-            self._deadline = float("inf")
+            deadline.end()
             if self.connection.in_transaction:
                 self.connection.execute("ROLLBACK")
 

@@ -12,12 +12,12 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from localsrv.base.errors import BadRequest, InvalidValue, PreconditionFailed
+from localsrv.base.errors import BadRequest, InvalidValue, PreconditionFailed, QueryTimeout
 from localsrv.model.query import Select
-from localsrv.store import history, rules
+from localsrv.store import deadline, history, rules
 from localsrv.store.catalog import CollectionState, identity_of
 from localsrv.store.documents import Documents, exists_already
-from localsrv.store.driver import quoted
+from localsrv.store.driver import quoted, sqlite3, translate
 from localsrv.store.engine import RollbackAfter, Transaction
 from localsrv.store.history import Current, check_id
 from localsrv.store.ids import uuid7
@@ -115,9 +115,13 @@ def prepare(state: CollectionState, row: Row, new_fields: set[str]) -> PreparedR
 class Rows:
     """The data face's writes on one file. All methods run inside an operation."""
 
-    def __init__(self, documents: Documents, states: Callable[[], Mapping[str, CollectionState]]) -> None:
+    def __init__(
+        self, documents: Documents, states: Callable[[], Mapping[str, CollectionState]], seconds: float
+    ) -> None:
+        """`seconds`: the longest that a search for the rows to change may take."""
         self._documents = documents
         self._states = states
+        self._seconds = seconds
         self._referrers = Referrers(documents, states)
 
     # ---- insert and upsert
@@ -273,7 +277,16 @@ class Rows:
         self, tx: Transaction, state: CollectionState, where: Select, options: UpdateOptions
     ) -> list[Current]:
         statement = compile_targets(where, state.info)
-        found = [Current(*row) for row in tx.execute(statement.sql, statement.params).fetchall()]
+        deadline.begin(self._seconds)
+        try:
+            found = [Current(*row) for row in tx.execute(statement.sql, statement.params).fetchall()]
+        except sqlite3.Error as error:
+            # Only a search was interrupted: the transaction stands, and its other operations with it.
+            if isinstance(translated := translate(error), QueryTimeout):
+                raise translated from error
+            raise
+        finally:
+            deadline.end()
         if options.max_affected is not None and len(found) > options.max_affected:
             raise BadRequest(
                 "Query result exceeds max-affected preference constraint",
