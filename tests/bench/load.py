@@ -50,7 +50,7 @@ def run(
     command = [wrk(), "-t1", f"-c{connections}", f"-d{seconds:g}s", "--timeout", "10s"]
     command += ["-s", str(SCRIPTS / f"{script}.lua")]
     if token is not None:
-        command += ["-H", f"Authorization: Bearer {token}"]
+        command += ["-H", f"apikey: {token}"]  # the header that both servers know
     command += [base, "--", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
