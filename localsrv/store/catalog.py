@@ -7,9 +7,8 @@ only the writer thread changes its counters and known fields, after COMMIT.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
-from operator import itemgetter
 from typing import Any
 
 import orjson
@@ -18,7 +17,7 @@ from localsrv.model.moments import SORTABLE, sortable
 from localsrv.model.schema import Collection, FieldType, parse_collection
 from localsrv.store.driver import Connection, quoted
 from localsrv.store.query_table import TableInfo
-from localsrv.store.shape import Shape
+from localsrv.store.shape import Shape, fields_getter
 
 COLUMN_TYPE: Mapping[FieldType, str] = {
     FieldType.TEXT: "TEXT",
@@ -55,10 +54,7 @@ class CollectionState:
         # its group must not believe that there is nothing to look for.
         self.has_tombstones = False
         self.has_attachments = False
-        # itemgetter fetches many fields in one call; with fewer than two it would not give a tuple
-        self._all_columns: Callable[[Mapping[str, Any]], Sequence[Any]] = (
-            itemgetter(*self.columns) if len(self.columns) > 1 else lambda d: [d.get(n) for n in self.columns]
-        )
+        self._all_columns = fields_getter(self.columns)
         self._moments = tuple((i, f.type) for i, f in enumerate(definition.fields) if f.type in SORTABLE)
         names = "".join(f", {quoted(c)}" for c in self.columns)
         marks = ", ?" * len(self.columns)

@@ -6,7 +6,7 @@ Every function here is part of one operation, so a request with many rows happen
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -20,7 +20,7 @@ from localsrv.store.documents import Documents, exists_already
 from localsrv.store.driver import quoted, sqlite3, translate
 from localsrv.store.engine import RollbackAfter, Transaction
 from localsrv.store.history import Current, check_id
-from localsrv.store.ids import uuid7
+from localsrv.store.ids import uuid7s
 from localsrv.store.query_sql import compile_rows, compile_targets
 from localsrv.store.query_table import TableInfo
 from localsrv.store.relations import Referrers, check_references
@@ -79,14 +79,17 @@ class Prepared(NamedTuple):
     new_fields: set[str]
 
 
-def prepare_all(state: CollectionState, rows: Iterable[Row]) -> Prepared:
+def prepare_all(state: CollectionState, rows: Sequence[Row]) -> Prepared:
     """Fits the rows of one request to their collection. Raises as `prepare`."""
     new_fields: set[str] = set()
-    return Prepared([prepare(state, row, new_fields) for row in rows], new_fields)
+    new_ids = uuid7s(len(rows))
+    return Prepared([prepare(state, row, new_ids, new_fields) for row in rows], new_fields)
 
 
-def prepare(state: CollectionState, row: Row, new_fields: set[str]) -> PreparedRow:
-    """Fits a row to its collection and finds its identity; `new_fields` as in `Shape.checked`.
+def prepare(state: CollectionState, row: Row, new_ids: Iterator[str], new_fields: set[str]) -> PreparedRow:
+    """Fits a row to its collection and finds its identity, or takes it from `new_ids`.
+
+    `new_fields` as in `Shape.checked`.
 
     Raises InvalidValue, SchemaViolation: see `rules.Shape.checked`, and for ids `check_id`.
     """
@@ -108,7 +111,7 @@ def prepare(state: CollectionState, row: Row, new_fields: set[str]) -> PreparedR
         given = filled.pop("id")
     document = shape.checked(filled, new_fields)
     if given is None:
-        return PreparedRow(uuid7(), document, locked, True, defaulted)
+        return PreparedRow(next(new_ids), document, locked, True, defaulted)
     return PreparedRow(check_id(given), document, locked, False, defaulted)
 
 

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import datetime
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
 from localsrv.base.errors import InvalidValue, SchemaViolation
 from localsrv.model.schema import Collection, Field
 from localsrv.model.values import EXACT, fitted
 from localsrv.store.json_schema import checker
+
+
+def fields_getter(names: tuple[str, ...]) -> Callable[[Mapping[str, Any]], Sequence[Any]]:
+    """A function that fetches some fields of a document at once.
+
+    It may raise KeyError when one is absent, and is then no faster than asking for each.
+    """
+    # itemgetter makes one call of many; with fewer than two names it would not give a tuple
+    return itemgetter(*names) if len(names) > 1 else lambda document: [document.get(n) for n in names]
 
 
 class Shape:
@@ -26,6 +36,7 @@ class Shape:
         self._required = frozenset(
             f.name for f in definition.fields if f.required or f.name in definition.key
         )
+        self._all_fields = fields_getter(self._names)
         self._by_value = [f for f in definition.fields if f.type not in EXACT]
         self._good_types: set[tuple[type, ...]] = set()
         self._defaults = [f for f in definition.fields if f.default is not None or f.default_call is not None]
@@ -54,7 +65,10 @@ class Shape:
         """
         # Most documents of a collection have the same types, so a tuple of types that fitted once is
         # remembered and not looked at field by field again.
-        types = tuple([type(document.get(name)) for name in self._names])
+        try:
+            types = tuple(map(type, self._all_fields(document)))
+        except KeyError:
+            types = tuple([type(document.get(name)) for name in self._names])
         if types not in self._good_types:
             document = self._fitted(document, types, partial)
         for field in self._by_value:
