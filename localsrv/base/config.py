@@ -17,7 +17,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from localsrv.base.errors import ConfigError
-from localsrv.base.files import write_atomic
 
 DEFAULT_PORT = 4680
 PREFIX = "LOCALSRV_"
@@ -102,6 +101,41 @@ def _origins(value: Any) -> tuple[str, ...]:
     return _texts(value, 'a list of origins without a path, such as ["http://localhost:5173"]', origin)
 
 
+class _EntryError(ValueError):
+    """A value that does not fit inside a table. `key` is its name there, `value` what it is."""
+
+    def __init__(self, key: str, value: object, expected: str) -> None:
+        super().__init__(expected)
+        self.key = key
+        self.value = value
+
+
+_APP = re.compile(r"[a-z][a-z0-9-]{0,40}\Z")
+LOWEST_APP_PORT = 1024
+"""Ports below need rights that nobody should run this with."""
+
+
+def _app_ports(value: Any) -> tuple[tuple[str, int], ...]:
+    """Pairs of app and port, from a table or from texts such as `shop=4681`."""
+    if isinstance(value, list | tuple):
+        pairs = [entry.partition("=")[::2] if isinstance(entry, str) else entry for entry in value]
+        value = {app: int(port) if str(port).isdecimal() else port for app, port in pairs}
+    if not isinstance(value, Mapping):
+        raise ValueError("a table of apps and their ports, such as inventory = 4681")
+    expected = f"a port from {LOWEST_APP_PORT} to 65535, or 0 for none"
+    taken: dict[int, str] = {}
+    for app, port in value.items():
+        if not _APP.match(app):
+            raise _EntryError(app, port, "the id of an app: a-z, 0-9 and -, starting with a letter")
+        is_port = isinstance(port, int) and not isinstance(port, bool)
+        if not is_port or not (port == 0 or LOWEST_APP_PORT <= port <= 65535):
+            raise _EntryError(app, port, expected)
+        if port and port in taken:
+            raise _EntryError(app, port, f"another port than {taken[port]}'s")
+        taken[port] = app
+    return tuple(value.items())
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """Every setting, checked. Sizes in mebibytes, times in seconds unless the name says otherwise."""
@@ -122,6 +156,12 @@ class Settings:
     )
     allowed_origins: tuple[str, ...] = _setting(
         (), "Origins of pages served elsewhere that may call with a token.", _origins
+    )
+    app_ports: tuple[tuple[str, int], ...] = _setting(
+        (),
+        "A table of apps that have a port of their own, for browsers that do not find `*.localhost`; "
+        "0: never. `localsrv app port` writes it.",
+        _app_ports,
     )
     log_level: str = _setting("info", "How much is logged: `debug`, `info`, `warning` or `error`.", _level)
     log_max_mb: int = _setting(5, "Size at which the log file is rotated.", _whole(1, 1024))
@@ -176,8 +216,18 @@ def load_with_sources(
     values.update(_from_environment(os.environ if environ is None else environ))
     for name, value in (flags or {}).items():
         if value is not None:
-            values[name] = _checked(name, value, f"option --{name.replace('_', '-')}")
-    return Settings(**values), frozenset(values)
+            option = f"option --{name.replace('_', '-')}"
+            values[name] = _checked(name, value, _at(option))
+    settings = Settings(**values)
+    for app, port in settings.app_ports:
+        if port and port == settings.port:
+            raise ConfigError(
+                f"`app_ports.{app}` and `port` are both {port}.",
+                code="bad-setting",
+                details=str(file),
+                hint="Give one of them another port.",
+            )
+    return settings, frozenset(values)
 
 
 def _from_file(file: Path) -> dict[str, Any]:
@@ -196,18 +246,27 @@ def _from_file(file: Path) -> dict[str, Any]:
         raise ConfigError(f"The configuration is not valid TOML: {error}.", details=str(file)) from None
     except OSError as error:
         raise ConfigError(f"The configuration cannot be read: {error.strerror}.", details=str(file)) from None
-    return {
-        name: _checked(name, value, f"{file}, line {_line(text, name)}") for name, value in document.items()
-    }
+
+    def where(place: str) -> str:
+        return f"{file}, line {_line(text, place)}"
+
+    return {name: _checked(name, value, where) for name, value in document.items()}
 
 
-def _line(text: str, key: str) -> int:
-    """The line, from 1, that sets a top-level key or opens a table of that name.
+def _line(text: str, place: str) -> int:
+    """The line, from 1, that sets a top-level key or opens a table of that name; `table.key` is looked for
+    below the table's line.
 
-    tomllib gives no positions. All settings are top-level and single-line, so looking for the key is enough.
+    tomllib gives no positions. All settings are single-line, so looking for the key is enough.
     """
-    pattern = re.compile(rf"""\s*\[{{0,2}}\s*["']?{re.escape(key)}["']?\s*[=.\]]""")
-    return next((number for number, line in enumerate(text.splitlines(), 1) if pattern.match(line)), 1)
+    at = 1
+    lines = text.splitlines()
+    for key in place.split(".", 1):
+        pattern = re.compile(rf"""(?:\s*\[{{0,2}}|.*\.)\s*["']?{re.escape(key)}["']?\s*[=.\]]""")
+        at = next(
+            (number for number, line in enumerate(lines, 1) if number >= at and pattern.match(line)), at
+        )
+    return at
 
 
 def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
@@ -215,9 +274,9 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
     for variable, text in sorted(environ.items()):
         if not variable.startswith(PREFIX) or (name := variable.removeprefix(PREFIX)) in NOT_SETTINGS:
             continue
-        where = f"environment variable {variable}"
         name = name.lower()
-        values[name] = _checked(name, _typed(name, text), where)
+        where = f"environment variable {variable}"
+        values[name] = _checked(name, _typed(name, text), _at(where))
     return values
 
 
@@ -232,36 +291,37 @@ def _typed(name: str, text: str) -> Any:
         return text  # the check says what was expected
 
 
-def _checked(name: str, value: Any, where: str) -> Any:
+def _at(where: str) -> Callable[[str], str]:
+    return lambda _: where
+
+
+def _checked(name: str, value: Any, where: Callable[[str], str]) -> Any:
+    """The value if it fits. `where` says where a setting, or `table.key`, was set. Raises ConfigError."""
     if name not in TABLE:
         import difflib
 
         nearest = difflib.get_close_matches(name, TABLE, n=1, cutoff=0.5)
         hint = f"Did you mean `{nearest[0]}`?" if nearest else "See docs/settings.md for all settings."
-        raise ConfigError(f"Unknown setting `{name}`.", code="unknown-setting", details=where, hint=hint)
+        raise ConfigError(
+            f"Unknown setting `{name}`.", code="unknown-setting", details=where(name), hint=hint
+        )
     try:
         return TABLE[name].metadata["check"](value)
+    except _EntryError as error:
+        place = f"{name}.{error.key}"
+        raise ConfigError(
+            f"`{place}` cannot be {error.value!r}.",
+            code="bad-setting",
+            details=where(place),
+            hint=f"It must be {error}.",
+        ) from None
     except ValueError as error:
         raise ConfigError(
-            f"`{name}` cannot be {value!r}.", code="bad-setting", details=where, hint=f"It must be {error}."
+            f"`{name}` cannot be {value!r}.",
+            code="bad-setting",
+            details=where(name),
+            hint=f"It must be {error}.",
         ) from None
-
-
-def write_port(file: Path, port: int) -> None:
-    """Puts `port = <port>` into the configuration, leaving everything else as the person wrote it."""
-    try:
-        lines = file.read_text("utf-8").splitlines()
-    except FileNotFoundError:
-        lines = []
-    setting = f"port = {port}"
-    at = next(
-        (number for number, line in enumerate(lines) if re.match(r"""\s*["']?port["']?\s*=""", line)), None
-    )
-    if at is None:
-        lines.insert(0, setting)
-    else:
-        lines[at] = setting
-    write_atomic(file, ("\n".join(lines) + "\n").encode())
 
 
 def as_toml(value: object) -> str:

@@ -1,4 +1,4 @@
-"""`localsrv app add|list|remove|info`."""
+"""`localsrv app add|list|remove|info|port`."""
 
 from __future__ import annotations
 
@@ -81,8 +81,38 @@ def _print_app(found: AppInfo) -> None:
     click.echo(f"  size     {output.size(found['size_bytes'])}")
     click.echo(f"  changed  {found['updated_at'] or 'never'}")
     click.echo()
-    rows = [[c["name"], c["documents"], output.size(c["size_bytes"])] for c in found["collections"]]
-    output.print_table(["collection", "documents", "size"], rows)
+    rows = [[c["name"], c["documents"]] for c in found["collections"]]
+    output.print_table(["collection", "documents"], rows)
+
+
+@app.command()
+@app_argument()
+@click.option("--on", is_flag=True, help="Give it one: the one it had, or a free one.")
+@click.option("--off", is_flag=True, help="Take it away. Pages opened there lose their access.")
+@click.option("--port", type=click.IntRange(1024, 65535), metavar="PORT", help="Give it this one.")
+@output.json_option
+def port(app_id: str, on: bool, off: bool, port: int | None, as_json: bool) -> None:
+    """Show, give or take an app's own port, for browsers that do not find *.localhost.
+
+    It holds at once, and is kept in config.toml. Where the system does not find *.localhost, an app with
+    pages gets one by itself.
+    """
+    if on + off + (port is not None) > 1:
+        raise click.UsageError("Give one of --on, --off and --port.")
+    with output.client() as client:
+        if off:
+            found = client.take_port(app_id)
+        elif on or port is not None:
+            found = client.give_port(app_id, port)
+        else:
+            found = client.app(app_id)
+    if as_json:
+        output.print_json({name: found[name] for name in ("id", "url", "port", "port_error")})
+        return
+    own = "no port of its own" if found["port"] is None else f"port {found['port']}"
+    click.echo(f"{found['id']}: {own}, {found['url']}")
+    if found["port_error"] is not None:
+        click.echo(f"  {found['port_error']['message']} {found['port_error']['hint'] or ''}".rstrip())
 
 
 @app.command()

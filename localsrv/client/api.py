@@ -70,6 +70,14 @@ class Client:
         query = "?data=delete" if delete_data else ""
         return cast(shapes.Removed, self.connection.json("DELETE", path("apps", app) + query))
 
+    def give_port(self, app: str, port: int | None = None) -> shapes.AppInfo:
+        """Gives an app a port of its own: this one, or the one it had, or a free one."""
+        return cast(shapes.AppInfo, self.connection.json("PUT", path("apps", app, "port"), {"port": port}))
+
+    def take_port(self, app: str) -> shapes.AppInfo:
+        """Takes an app's own port away."""
+        return cast(shapes.AppInfo, self.connection.json("DELETE", path("apps", app, "port")))
+
     def collections(self, app: str) -> list[shapes.CollectionInfo]:
         found = self._get("apps", app, "collections")["collections"]
         return cast("list[shapes.CollectionInfo]", found)

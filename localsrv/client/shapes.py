@@ -9,22 +9,25 @@ class CollectionInfo(TypedDict):
     name: str
     title: str | None
     documents: int
-    size_bytes: int
     definition: dict[str, Any]
 
 
 class AppInfo(TypedDict):
-    """`url` is the app's own origin, `path_url` the base of its faces on the server's host."""
+    """`url` is the app's own origin, `path_url` the base of its faces on the server's host. `port` is its own
+    port if it has one, `port_error` why that is not served: `code`, `message`, `details`, `hint`."""
 
     id: str
     title: str | None
     url: str
     path_url: str
+    port: int | None
+    port_error: dict[str, str | None] | None
     has_ui: bool
     version: str | None
     size_bytes: int
     collections: list[CollectionInfo]
     updated_at: str | None
+    error: dict[str, str | None] | None
     changes: NotRequired[list[str]]
 
 
@@ -37,6 +40,7 @@ class ListenerInfo(TypedDict):
     host: str
     port: int
     trust: str
+    app: str | None
 
 
 class Status(TypedDict):

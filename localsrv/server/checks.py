@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import os
 import shutil
-import socket
 import sys
 import time
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from localsrv.base import config, device, server_file
 from localsrv.base.config import Settings
 from localsrv.base.errors import LocalsrvError
 from localsrv.base.listeners import is_free, who_listens
+from localsrv.base.names import LOOPBACK, addresses
 from localsrv.base.paths import Paths
 
 State = Literal["ok", "warn", "fail"]
@@ -129,21 +129,39 @@ def disk(paths: Paths) -> Finding:
 def app_files(paths: Paths) -> Finding:
     """SQLite's own check of every file; beside a running server too, since it only reads."""
     from localsrv.store import driver
+    from localsrv.store.migrations import check_version
 
     files = [file for file in (paths.system_file, *sorted(paths.data.glob("apps/*/app.db"))) if file.exists()]
+    wrong: dict[str, str] = {}
+    advice: dict[str, None] = {}  # an ordered set
     for file in files:
+        series = "system" if file == paths.system_file else "app"
         try:
             with contextlib.closing(driver.connect(file, read_only=True)) as connection:
+                check_version(connection, file, series)
                 answers = [row[0] for row in connection.execute("PRAGMA quick_check(3)")]
-        except (LocalsrvError, driver.sqlite3.Error) as error:
+        except LocalsrvError as error:
+            answers = [error.message]
+            damaged = error.code not in ("storage-too-new", "storage-unreachable")
+            advice[_RECOVER if damaged or error.hint is None else error.hint] = None
+        except driver.sqlite3.Error as error:
             answers = [str(error)]
+            advice[_RECOVER] = None
+        if answers == ["ok"] and not (os.access(file, os.W_OK) and os.access(file.parent, os.W_OK)):
+            answers = ["The file or its folder is read-only."]
+            advice["Make both writable for you."] = None
         if answers != ["ok"]:
-            advice = (
-                "Stop localsrv, copy the file with its -wal to a safe place, then restore a backup, or let "
-                f"`sqlite3 {file.name} .recover` read what is left."
-            )
-            return Finding("app files", "fail", f"{file}: {answers[0]}", advice)
+            wrong[str(file)] = answers[0]
+    if wrong:
+        text = "; ".join(f"{file}: {why}" for file, why in wrong.items())
+        return Finding("app files", "fail", text, " ".join(advice) or _RECOVER)
     return Finding("app files", "ok", f"{len(files)} checked")
+
+
+_RECOVER = (
+    "Stop localsrv, copy the file with its -wal to a safe place, then restore a backup, or let "
+    "`sqlite3 FILE .recover` read what is left."
+)
 
 
 def clock(paths: Paths) -> Finding:
@@ -165,13 +183,17 @@ def _existing(paths: Paths) -> list[Path]:
 
 def names(paths: Paths) -> Finding:
     name = "default.localhost"
-    try:
-        found = {str(entry[4][0]) for entry in socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)}
-    except OSError:
+    found = addresses(name)
+    if not found:
         message = f"{name} does not resolve for programs (Chrome, Edge and Firefox resolve it themselves)."
-        advice = "Use http://localhost:<port>/apps/<app> in programs, and one of those browsers for pages."
+        own = [f"{app} {port}" for app, port in _settings(paths).app_ports if port]
+        advice = (
+            "Apps with pages get a port of their own (localsrv app port APP): "
+            + (f"{', '.join(own)}." if own else "none so far.")
+            + " Programs use http://localhost:<port>/apps/<app>."
+        )
         return Finding("names", "warn", message, advice)
-    foreign = found - {"127.0.0.1", "::1"}
+    foreign = found - LOOPBACK
     if foreign:
         message = f"{name} leads to {', '.join(sorted(foreign))}."
         return Finding("names", "fail", message, "Remove that from the hosts file or the name server.")

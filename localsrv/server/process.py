@@ -15,6 +15,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from localsrv.web import quick_import  # noqa: F401 - before anything imports aiohttp
@@ -23,7 +24,7 @@ from localsrv.web import quick_import  # noqa: F401 - before anything imports ai
 from aiohttp import web
 
 from localsrv import __version__
-from localsrv.base import config, listeners, log, signals
+from localsrv.base import config, config_file, listeners, log, names, signals
 from localsrv.base.config import Settings
 from localsrv.base.device import device_id
 from localsrv.base.listeners import Listener
@@ -34,6 +35,7 @@ from localsrv.services.apps import Apps
 from localsrv.services.codes import Codes
 from localsrv.services.grants import Grants, new_token
 from localsrv.services.imports import Imports
+from localsrv.services.ports import AppPorts, Opened
 from localsrv.services.signing import Signer
 from localsrv.store import driver
 from localsrv.store.database import StoreOptions
@@ -123,7 +125,7 @@ def _listen(start: Start) -> list[Listener]:
     settings = start.settings
     opened = listeners.listen(settings.hosts, settings.port, or_next=start.may_choose_port)
     if start.may_choose_port and opened[0].port != settings.port:
-        config.write_port(start.paths.config_file, opened[0].port)
+        config_file.write_port(start.paths.config_file, opened[0].port)
         _log.info("port chosen", extra={"fields": {"taken": settings.port, "port": opened[0].port}})
     return opened
 
@@ -135,7 +137,10 @@ class Server:
         self._settings = start.settings
         self._paths = start.paths
         self._listeners = opened
-        self._addresses = Addresses(opened[0].port, self._settings.allowed_hosts)
+        self._app_ports: dict[str, int] = {}
+        self._addresses = Addresses(opened[0].port, self._settings.allowed_hosts, self._app_ports)
+        self._runner: Runner | None = None
+        self._ports: AppPorts | None = None
         self._device = device_id(self._paths.device_file)
         self._vault = OsKeyring(f"localsrv:{self._device}", timeout_s=self._settings.vault_timeout_s)
         self._started = time.time()
@@ -172,11 +177,13 @@ class Server:
         stack.push_async_callback(grants.close)
         apps = await Apps.start(system, self._paths.data / "apps", grants, self._store_options())
         stack.push_async_callback(apps.close)
+        self._ports = self._make_ports(apps, grants)
         imports = Imports(self._paths.data / "uploads", os.environ)
         stack.push_async_callback(imports.close)
         return Services(
             addresses=self._addresses,
             apps=apps,
+            ports=self._ports,
             grants=grants,
             codes=Codes(),
             signer=Signer(),
@@ -188,6 +195,32 @@ class Server:
             extra={Imports: imports},
         )
 
+    def _make_ports(self, apps: Apps, grants: Grants) -> AppPorts:
+        return AppPorts(
+            apps,
+            grants,
+            dict(self._settings.app_ports),
+            self.running.port,
+            self._app_ports,
+            open_port=self._open_port,
+            keep=partial(config_file.write_app_port, self._paths.config_file),
+            resolves=names.leads_here,
+        )
+
+    async def _open_port(self, port: int, or_next: bool) -> Opened:
+        """Serves one more port, on the same addresses."""
+        assert self._runner is not None
+        opened = listeners.listen(self._settings.hosts, port, or_next=or_next)
+        sites = [web.SockSite(self._runner, listener.socket, backlog=128) for listener in opened]
+        for site in sites:
+            await site.start()
+
+        async def close() -> None:
+            for site in sites:
+                await site.stop()
+
+        return Opened(opened[0].port, tuple(listener.host for listener in opened), close)
+
     def _store_options(self) -> StoreOptions:
         settings = self._settings
         return StoreOptions(
@@ -198,7 +231,7 @@ class Server:
         )
 
     async def _answer(self, services: Services, on_ready: OnReady | None) -> None:
-        runner = Runner(
+        runner = self._runner = Runner(
             services,
             keepalive_timeout=IDLE_CONNECTION_S,
             max_line_size=REQUEST_LINE_BYTES,
@@ -208,6 +241,7 @@ class Server:
         try:
             for listener in self._listeners:
                 await web.SockSite(runner, listener.socket, backlog=1024).start()
+            await services.ports.start()
             self.running.write(self._paths.server_file)
             _log.info("ready", extra={"fields": {"port": self.running.port, "version": __version__}})
             await self._until_leaving(on_ready)
@@ -258,11 +292,18 @@ class Server:
             "log_file": str(self._paths.log_file),
             "sqlite_version": driver.sqlite3.sqlite_version,
             "vault": {"backend": vault.backend, "state": vault.state},
-            "listeners": [
-                {"host": listener.host, "port": listener.port, "trust": listener.trust}
-                for listener in self._listeners
-            ],
+            "listeners": self._listening(),
         }
+
+    def _listening(self) -> list[dict[str, Any]]:
+        """Every listener; `app` is the one that alone is served there."""
+        own = {} if self._ports is None else self._ports.opened()
+        server = [(entry.host, entry.port, None) for entry in self._listeners]
+        apps = [(host, opened.port, app) for app, opened in own.items() for host in opened.hosts]
+        return [
+            {"host": host, "port": port, "trust": "loopback", "app": app}
+            for host, port, app in (*server, *apps)
+        ]
 
 
 async def _finish_politely(runner: web.AppRunner, services: Services) -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from localsrv.services.apps import App, Apps
     from localsrv.services.codes import Codes
     from localsrv.services.grants import Grants
+    from localsrv.services.ports import AppPorts
     from localsrv.services.signing import Signer
     from localsrv.store.database import Database
     from localsrv.web.addresses import Addresses, Site
@@ -36,6 +37,7 @@ class Services:
 
     addresses: Addresses
     apps: Apps
+    ports: AppPorts
     grants: Grants
     codes: Codes
     signer: Signer

@@ -2,8 +2,8 @@
 
 aiohttp's application neither routes nor has middleware: its server hands every request straight to
 `Dispatcher.handle` (`web.app.Runner`), since resolving and freezing a match costs more than everything here:
-15 of the 85 microseconds of a read by id. What a (Host, path) means is remembered, since clients ask the same
-paths again and again; the memory is bounded, and forgotten when apps come or go.
+15 of the 85 microseconds of a read by id. What a (Host, path, port) means is remembered, since clients ask
+the same again and again; the memory is bounded, and forgotten when apps come or go.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """What a (Host, path) is: plans by method, or else a file of a UI (`file`: its decoded segments)."""
+    """What a (Host, path, port) is: plans by method, or a file of a UI (`file`: its decoded segments)."""
 
     site: Site
     plans: Mapping[str, Plan]
@@ -70,7 +70,7 @@ class Dispatcher:
             services.addresses, services.apps.exists, services.grants.holds, services.allowed_origins
         )
         self._authenticator = Authenticator(services)
-        self._places: dict[tuple[str, str], Place] = {}
+        self._places: dict[tuple[str, str, int | None], Place] = {}
         self._generation = services.apps.generation
 
     # ── the request ────────────────────────────────────────────────────────────────────────────────────────
@@ -190,14 +190,15 @@ class Dispatcher:
         if self._generation != self._services.apps.generation:
             self._generation = self._services.apps.generation
             self._places.clear()
-        known = self._places.get((host or "", path))
+        port = _port(request) if self._services.ports.is_used else None
+        known = self._places.get((host or "", path, port))
         if known is not None:
             return known
-        place = self._resolve(self._guard.site(host), path)
+        place = self._resolve(self._guard.site(host, port), path)
         if len(path) <= REMEMBERED_LENGTH:
             if len(self._places) >= REMEMBERED_PATHS:
                 self._places.clear()
-            self._places[host or "", path] = place
+            self._places[host or "", path, port] = place
         return place
 
     def _resolve(self, site: Site, path: str) -> Place:
@@ -216,6 +217,12 @@ class Dispatcher:
         if segments[0] in ("api", "apps") or (site.app is not None and segments[0] in FACE_ROOTS):
             raise NotFound("There is nothing at this address.", code="no-such-route", details=path[:200])
         return Place(site, {}, tuple(segments))
+
+
+def _port(request: web.Request) -> int:
+    """The port that the request came in at; 0, which is nobody's, when the client has left."""
+    name = request.get_extra_info("sockname")
+    return int(name[1]) if name else 0
 
 
 FACE_ROOTS = frozenset({"rest", "couch", "storage", "auth", "realtime", "functions", "integrations", "cache"})

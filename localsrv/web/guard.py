@@ -42,15 +42,15 @@ class Guard:
     holds_grant: Callable[[str], bool]
     allowed_origins: frozenset[str]
 
-    def site(self, host: str | None) -> Site:
-        """What the Host header names.
+    def site(self, host: str | None, port: int | None = None) -> Site:
+        """What the Host header names at a port of this server (`Addresses.site`).
 
         Raises:
             BadRequest: there is none. MisdirectedRequest: it names nothing of ours.
         """
         if host is None:
             raise BadRequest("The Host header is missing.", code="malformed-header")
-        found = self.addresses.site(host)
+        found = self.addresses.site(host, port)
         if found is None or (found.app is not None and not self.is_app(found.app)):
             raise MisdirectedRequest(
                 "This server does not answer to that name.",

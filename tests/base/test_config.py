@@ -41,6 +41,9 @@ def test_defaults_pass_their_own_checks(tmp_path: Path) -> None:
         ('allowed_hosts = ["desk.local"]', {}, {}, {"allowed_hosts": ("desk.local",)}),
         ("query_timeout_s = 3", {}, {}, {"query_timeout_s": 3.0}),
         ("", {"LOCALSRV_QUERY_TIMEOUT_S": "2.5"}, {}, {"query_timeout_s": 2.5}),
+        ("[app_ports]\nshop = 4681\nold = 0", {}, {}, {"app_ports": (("shop", 4681), ("old", 0))}),
+        ("app_ports = { shop = 4681 }", {}, {}, {"app_ports": (("shop", 4681),)}),
+        ("", {"LOCALSRV_APP_PORTS": "shop=4681, a=0"}, {}, {"app_ports": (("shop", 4681), ("a", 0))}),
         ("", {"LOCALSRV_HOME": "/x", "LOCALSRV_TOKEN": "x"}, {}, {}),
     ],
 )
@@ -74,6 +77,15 @@ def test_the_last_source_wins(
         ("allowed_origins = ['http://a/']", {}, {}, "`allowed_origins`", "line 1", "without a path"),
         ("allowed_origins = ['null']", {}, {}, "`allowed_origins`", "line 1", "origins"),
         ("query_timeout_s = nan", {}, {}, "`query_timeout_s`", "line 1", "seconds"),
+        ("app_ports = 1", {}, {}, "`app_ports` cannot be 1", "line 1", "a table of apps"),
+        ("[app_ports]\nshop = 80", {}, {}, "`app_ports.shop` cannot be 80", "line 2", "1024 to 65535"),
+        ("\n[app_ports]\na = 4681\nb = 4681", {}, {}, "`app_ports.b` cannot", "line 4", "than a's"),
+        ('[app_ports]\n"Shop" = 4681', {}, {}, "`app_ports.Shop`", "line 2", "the id of an app"),
+        ("app_ports.shop = true", {}, {}, "`app_ports.shop` cannot be True", "line 1", "a port"),
+        ("log_files = 1\napp_ports = { shop = 'x' }", {}, {}, "`app_ports.shop`", "line 2", "a port"),
+        ("[app_ports]\nshop = 4680", {}, {}, "`app_ports.shop` and `port`", "config.toml", "another port"),
+        ("[app_ports]\nshop = 5000", {}, {"port": 5000}, "are both 5000", "config.toml", "another port"),
+        ("", {"LOCALSRV_APP_PORTS": "shop"}, {}, "`app_ports.shop`", "variable LOCALSRV_APP_PORTS", "a port"),
         ("port = ", {}, {}, "not valid TOML", "config.toml", None),
         ("port = 1\nport = 2", {}, {}, "not valid TOML", "config.toml", None),
         ("", {"LOCALSRV_PROT": "1"}, {}, "`prot`", "environment variable LOCALSRV_PROT", "`port`"),
@@ -113,24 +125,6 @@ def test_a_file_that_is_not_text(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="UTF-8") as caught:
         config.load(file, {})
     assert "byte 9" in (caught.value.details or "")
-
-
-@pytest.mark.parametrize(
-    ("before", "after"),
-    [
-        (None, "port = 4681\n"),
-        ("", "port = 4681\n"),
-        ("# mine\nlog_level = 'debug'\n", "port = 4681\n# mine\nlog_level = 'debug'\n"),
-        ("# mine\nport = 1  # old\nlog_files = 2", "# mine\nport = 4681\nlog_files = 2\n"),
-    ],
-)
-def test_writing_the_port_keeps_the_rest(tmp_path: Path, before: str | None, after: str) -> None:
-    file = tmp_path / "config.toml"
-    if before is not None:
-        file.write_text(before)
-    config.write_port(file, 4681)
-    assert file.read_text() == after
-    assert config.load(file, {}).port == 4681
 
 
 def test_every_setting_is_documented() -> None:

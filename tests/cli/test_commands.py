@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import http.client
 import io
 import json
 import shutil
+import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -130,6 +132,62 @@ def test_keys(shop: RunningServer) -> None:
     assert shop.request("GET", path, token=token).status == 401
     short = run(shop.home, "key", "create", "x", "--expires", "30d", "--json").json()
     assert short["expires_at"] > short["created_at"]
+
+
+def test_an_apps_own_port(servers: Callable[..., RunningServer], tmp_path: Path) -> None:
+    """Given, kept over a restart, taken: without a restart, and in config.toml."""
+    home, env = tmp_path / "home", {"LOCALSRV_APP_PORTS": None}
+    server = servers(home, env=env)
+    assert run(home, "app", "add", "--id", "bare").code == 0
+    assert (
+        run(home, "app", "port", "bare").out
+        == f"bare: no port of its own, http://bare.localhost:{server.port}\n"
+    )
+    given = run(home, "app", "port", "bare", "--on", "--json").json()
+    own, url = given["port"], f"http://localhost:{given['port']}"
+    assert (given["url"], given["port_error"]) == (url, None)
+    assert run(home, "app", "port", "bare", "--on").out == f"bare: port {own}, {url}\n"
+    assert run(home, "open", "bare").out.startswith(f"{url}/#code=")
+    listening = {(entry["port"], entry["app"]) for entry in run(home, "status", "--json").json()["listeners"]}
+    assert listening == {(server.port, None), (own, "bare")}
+    config = home / "config" / "config.toml"
+    assert config.read_text() == f"[app_ports]\nbare = {own}\n"
+    assert server.stop() == 0
+    server = servers(home, env=env)
+    assert run(home, "app", "info", "bare", "--json").json()["url"] == url
+    assert get(own, f"localhost:{own}") == 404, "it has no pages"
+    assert get(own, f"localhost:{server.port}") == 421
+    assert run(home, "app", "port", "bare", "--off").code == 0
+    assert config.read_text() == "[app_ports]\nbare = 0\n"
+    with pytest.raises(ConnectionRefusedError):
+        get(own, f"localhost:{own}")
+    assert server.stop() == 0
+
+
+def test_an_apps_port_that_another_program_holds(
+    servers: Callable[..., RunningServer], tmp_path: Path, free_port: int
+) -> None:
+    home = tmp_path / "home"
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", free_port))
+        held.listen()
+        server = servers(home, env={"LOCALSRV_APP_PORTS": f"default={free_port}"})
+        said = run(home, "app", "port", "default").out
+        assert said.startswith(f"default: port {free_port}, http://default.localhost:{server.port}\n")
+        assert f"Port {free_port} on 127.0.0.1 is taken by" in said
+        refused = run(home, "app", "port", "default", "--on")
+        assert (refused.code, f"Port {free_port}" in refused.err) == (1, True), refused.err
+    assert run(home, "app", "port", "default", "--on").out.endswith(f"http://localhost:{free_port}\n")
+    assert server.stop() == 0
+
+
+def get(port: int, host: str) -> int:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    try:
+        connection.request("GET", "/", headers={"Host": host})
+        return connection.getresponse().status
+    finally:
+        connection.close()
 
 
 def test_open_prints_a_code_that_works_once(shop: RunningServer) -> None:

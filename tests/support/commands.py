@@ -35,6 +35,7 @@ def environment(home: Path, more: Mapping[str, str] | None = None) -> dict[str, 
         and name not in ("DISPLAY", "WAYLAND_DISPLAY", "XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS")
     }
     kept["PYTHON_KEYRING_BACKEND"] = "keyring.backends.fail.Keyring"
+    kept["LOCALSRV_APP_PORTS"] = "inventory=0,shop=0"  # see tests.support.server
     return kept | {"LOCALSRV_HOME": str(home)} | dict(more or {})
 
 

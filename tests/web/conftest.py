@@ -14,9 +14,11 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from localsrv.base.listeners import listen
 from localsrv.services.apps import Apps
 from localsrv.services.codes import Codes
 from localsrv.services.grants import Grants, new_token
+from localsrv.services.ports import AppPorts, Opened
 from localsrv.services.signing import Signer
 from localsrv.store.system import System
 from localsrv.web.addresses import Addresses
@@ -50,6 +52,9 @@ class WebServer:
     owner: str
     home: Path
     stops: list[None] = field(default_factory=list)
+    kept: dict[str, int | None] = field(default_factory=dict)
+    resolved: list[str] = field(default_factory=list)
+    names_lead_here: bool = True
 
     @property
     def endings(self) -> set[Ending]:
@@ -93,23 +98,28 @@ class WebServer:
         app: str | None = None,
         token: str | None = "",
         headers: Mapping[str, str] | None = None,
+        port: int | None = None,
         **options: Any,
     ) -> Answer:
-        """One request. `options` go to aiohttp (`json`, `data`, `params`); redirects are not followed."""
+        """One request. `options` go to aiohttp (`json`, `data`, `params`); redirects are not followed.
+
+        `port` is where to connect, if not at the server's own.
+        """
         from yarl import URL
 
+        url = self.url if port is None else f"http://127.0.0.1:{port}"
         async with self.session.request(
             method,
-            URL(self.url + path, encoded=True),
+            URL(url + path, encoded=True),
             headers=self.headers(app=app, token=token, headers=headers),
             allow_redirects=False,
             **options,
         ) as response:
             return Answer(response.status, response.headers, await response.read())
 
-    async def raw(self, data: bytes) -> bytes:
+    async def raw(self, data: bytes, port: int | None = None) -> bytes:
         """Sends bytes as they are and returns everything that comes back until the server closes."""
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        reader, writer = await asyncio.open_connection("127.0.0.1", port or self.port)
         try:
             writer.write(data)
             await writer.drain()
@@ -157,9 +167,25 @@ async def web_server(tmp_path: Path) -> AsyncIterator[WebServer]:
     async def status() -> Mapping[str, Any]:
         return {"pid": 1, "uptime_s": 0.0}
 
+    async def open_port(port: int, or_next: bool) -> Opened:
+        opened = listen(["127.0.0.1"], port, or_next=or_next)[0]
+        site = web.SockSite(runner, opened.socket)
+        await site.start()
+        return Opened(opened.port, ("127.0.0.1",), site.stop)
+
+    async def resolves(name: str) -> bool:
+        server.resolved.append(name)
+        return server.names_lead_here
+
+    def keep(app: str, port: int | None) -> None:
+        server.kept[app] = port
+
+    main, by_app = listener.getsockname()[1], dict[str, int]()
+    ports = AppPorts(apps, grants, {}, main, by_app, open_port=open_port, keep=keep, resolves=resolves)
     services = Services(
-        addresses=Addresses(listener.getsockname()[1], ("my-desk.local",)),
+        addresses=Addresses(main, ("my-desk.local",), by_app),
         apps=apps,
+        ports=ports,
         grants=grants,
         codes=Codes(),
         signer=Signer(),
@@ -173,7 +199,8 @@ async def web_server(tmp_path: Path) -> AsyncIterator[WebServer]:
     await runner.setup()
     await web.SockSite(runner, listener).start()
     async with aiohttp.ClientSession() as session:
-        yield WebServer(services, runner, session, owner, home, stops)
+        server = WebServer(services, runner, session, owner, home, stops)
+        yield server
     await runner.cleanup()
     await apps.close()
     await grants.close()

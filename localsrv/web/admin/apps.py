@@ -33,6 +33,7 @@ async def add_app(request: web.Request) -> web.Response:
         change = await own.apps.create(body["id"], body.get("title"))
     else:
         raise BadRequest("Send `path`, the app's folder, or `id` for an empty app.")
+    await own.ports.ensure(change.id)
     info = await app_info(own, change.id)
     return json_answer({**info, "changes": change.texts}, status=201 if change.created else 200)
 
@@ -45,8 +46,23 @@ async def remove_app(request: web.Request) -> web.Response:
     app, data = param(request, "app"), request.query.get("data", "keep")
     if data not in ("keep", "delete"):
         raise InvalidValue("`data` must be `keep` or `delete`.", details="data")
-    await services(request).apps.remove(app, delete_data=data == "delete")
+    own = services(request)
+    await own.apps.remove(app, delete_data=data == "delete")
+    await own.ports.forget(app)
     return json_answer({"removed": app, "data": "deleted" if data == "delete" else "kept"})
+
+
+async def give_port(request: web.Request) -> web.Response:
+    own, app = services(request), param(request, "app")
+    body = await read_object(request, port=(int, type(None)))
+    await own.ports.give(app, body.get("port"))
+    return json_answer(await app_info(own, app))
+
+
+async def take_port(request: web.Request) -> web.Response:
+    own, app = services(request), param(request, "app")
+    await own.ports.decline(app)
+    return json_answer(await app_info(own, app))
 
 
 ROUTES = (
@@ -70,5 +86,22 @@ ROUTES = (
         "Removes an app; its data stays unless told otherwise",
         query={"data": "`keep` (the default) or `delete`"},
         response=obj("*", removed=TEXT, data=TEXT),
+    ),
+    Route(
+        "PUT",
+        "/api/v1/apps/{app}/port",
+        give_port,
+        ADMIN,
+        "Gives an app a port of its own: this one, the one it had, or a free one",
+        request=obj(port={"type": ["integer", "null"]}),
+        response=APP,
+    ),
+    Route(
+        "DELETE",
+        "/api/v1/apps/{app}/port",
+        take_port,
+        ADMIN,
+        "Takes an app's own port away; it gets none by itself again",
+        response=APP,
     ),
 )

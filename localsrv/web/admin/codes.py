@@ -24,7 +24,8 @@ async def create_code(request: web.Request) -> web.Response:
         base = own.addresses.url
     else:
         own.apps.row(app)
-        base = own.addresses.app_origin(app)
+        await own.ports.ensure(app)
+        base = own.addresses.app_url(app)
     code = own.codes.create(app)
     return json_answer({"code": code, "url": f"{base}/#code={code}", "expires_in": CODE_SECONDS}, status=201)
 
@@ -37,7 +38,7 @@ async def exchange(request: web.Request) -> web.Response:
         raise BadRequest("`code` is missing.", details="code")
     origin = request.headers.get(hdrs.ORIGIN)
     app = own.codes.redeem(code).app
-    origins = own.addresses.origins if app is None else (own.addresses.app_origin(app),)
+    origins = own.addresses.origins if app is None else own.addresses.app_origins(app)
     if origin is None or origin not in origins:
         raise Forbidden(
             "This code is for another page.", code="wrong-origin", hint="Open it again: localsrv open"

@@ -41,8 +41,10 @@ async def app_info(services: Services, app: str) -> Json:
         "id": app,
         "title": row.title,
         "version": row.version,
-        "url": services.addresses.app_origin(app),
+        "url": services.addresses.app_url(app),
         "path_url": services.addresses.path_url(app),
+        "port": services.ports.chosen(app),
+        "port_error": error.as_dict() if (error := services.ports.errors.get(app)) else None,
         "has_ui": services.apps.hosted(app).ui is not None,
         "size_bytes": await services.apps.size_bytes(app),
         "created_at": timestamp(row.created_at),
@@ -52,8 +54,8 @@ async def app_info(services: Services, app: str) -> Json:
     }
     try:
         info["collections"] = collections_info((await services.apps.open(app)).database)
-    except LocalsrvError as error:
-        info["error"] = error.as_dict()
+    except LocalsrvError as refusal:
+        info["error"] = refusal.as_dict()
     return info
 
 
@@ -90,6 +92,7 @@ def array(items: Mapping[str, Any]) -> Json:
 
 
 ERROR = obj("code message", code=TEXT, message=TEXT, details=TEXT_OR_NULL, hint=TEXT_OR_NULL)
+ERROR_OR_NULL: Json = {"anyOf": [ERROR, {"type": "null"}]}
 DEFINITION: Json = {"type": "object", "description": "A collection's definition, as in app.toml."}
 COLLECTION = obj("*", name=TEXT, title=TEXT_OR_NULL, documents=NUMBER, definition=DEFINITION)
 APP = obj(
@@ -99,12 +102,14 @@ APP = obj(
     version=TEXT_OR_NULL,
     url=TEXT,
     path_url=TEXT,
+    port={"type": ["integer", "null"]},
+    port_error=ERROR_OR_NULL,
     has_ui=FLAG,
     size_bytes=NUMBER,
     created_at=TEXT,
     updated_at=TEXT,
     collections=array(COLLECTION),
-    error={"anyOf": [ERROR, {"type": "null"}]},
+    error=ERROR_OR_NULL,
 )
 SCOPES = array({"type": "string", "pattern": r"^(admin|(\*|[a-z][a-z0-9_]*):(read|write))$"})
 KEY = obj(

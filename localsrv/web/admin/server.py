@@ -6,7 +6,7 @@ from aiohttp import web
 
 import localsrv
 from localsrv.web.admin.answers import json_answer
-from localsrv.web.admin.info import APP, FLAG, NUMBER, TEXT, app_info, array, obj
+from localsrv.web.admin.info import APP, FLAG, NUMBER, TEXT, TEXT_OR_NULL, app_info, array, obj
 from localsrv.web.context import services
 from localsrv.web.routes import ADMIN, OPEN, Route
 
@@ -38,7 +38,7 @@ STATUS = obj(
     data_dir=TEXT,
     sqlite_version=TEXT,
     vault=obj("backend state", backend=TEXT, state=TEXT),
-    listeners=array({}),
+    listeners=array(obj("*", host=TEXT, port=NUMBER, trust=TEXT, app=TEXT_OR_NULL)),
     apps=array(APP),
 )
 
