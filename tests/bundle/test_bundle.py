@@ -1,6 +1,6 @@
 """The frozen server does what the one from source does: driver, keyring, validators and data files are in it.
 
-The bundle is built here, so that a stale one cannot pass; LOCALSRV_BUNDLE names one that is there already.
+The bundle is built here, so that a stale one cannot pass; BUNDLE_EXECUTABLE names one that is there already.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def _packaging(name: str) -> ModuleType:
 @pytest.fixture(scope="module")
 def executable(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The frozen server's executable."""
-    given = os.environ.get("LOCALSRV_BUNDLE")
+    given = os.environ.get("BUNDLE_EXECUTABLE")
     if given:
         return Path(given)
     built: Path = _packaging("bundle").build(tmp_path_factory.mktemp("bundle"))
@@ -168,7 +168,9 @@ def test_the_standard_library_is_whole(executable: Path) -> None:
     from PyInstaller.archive.readers import CArchiveReader
 
     archive = CArchiveReader(str(executable)).open_embedded_archive("PYZ.pyz")
-    inside = set(archive.toc)
+    folder = executable.parent / "_internal"
+    beside = (file.relative_to(folder).with_suffix("") for file in folder.rglob("*.pyc"))
+    inside = set(archive.toc) | {".".join(path.parts) for path in beside}
     wanted = {
         "wsgiref.simple_server",
         "xmlrpc.server",
