@@ -26,6 +26,7 @@ from localsrv.web.admin import (
 )
 from localsrv.web.context import SERVICES, Services
 from localsrv.web.dispatch import Dispatcher
+from localsrv.web.protocol import Server
 from localsrv.web.rest import errors as rest_errors
 from localsrv.web.rest import routes as rest
 from localsrv.web.routes import Face, Route, RouteTable
@@ -75,8 +76,13 @@ class Runner(web.AppRunner):
         self._dispatcher = Dispatcher(app, services, RouteTable(routes), RENDERERS)
         super().__init__(app, access_log=None, handle_signals=False, **options)
 
-    async def setup(self) -> None:
-        await super().setup()
-        assert self.server is not None
-        # As in aiohttp's own application: the requests of its factory are web.Requests.
-        self.server.request_handler = self._dispatcher.handle  # type: ignore[assignment]
+    async def _make_server(self) -> web.Server:
+        """As aiohttp's, with our dispatcher and our connections. There is no public way to give it either."""
+        made = await super()._make_server()
+        return Server(
+            self._dispatcher.handle,  # type: ignore[arg-type] # the requests of its factory are web.Requests
+            request_factory=made.request_factory,
+            handler_cancellation=made.handler_cancellation,
+            loop=made._loop,
+            **made._kwargs,
+        )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import io
+import json
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -186,8 +187,35 @@ async def test_malformed_requests_are_answered_and_never_a_crash(
     answer = await web_server.raw(text.format(host=web_server.host()).encode("latin-1"))
     got = int(answer.split(b" ", 2)[1])
     assert got == status or (status is None and got < 500), answer
-    assert not [r for r in caplog.records if r.name == "localsrv.web" and r.levelname == "ERROR"]
+    assert not [r for r in caplog.records if r.levelname == "ERROR" or r.exc_info]
+    if status is not None:
+        head, _, body = answer.partition(b"\r\n\r\n")
+        assert set(json.loads(body)) == {"code", "message", "details", "hint"}
+        lines = head.decode().lower().split("\r\n")
+        for line in ("content-type: application/json", "x-content-type-options: nosniff", "server: localsrv"):
+            assert line in lines, head
     assert (await web_server.ask("GET", "/api/v1/health", token=None)).status == 200
+
+
+async def test_the_log_of_what_cannot_be_read_has_no_content(
+    web_server: WebServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG")
+    for text in (
+        f"GET /x HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {web_server.owner}\x00\r\n\r\n",
+        f"GET /x HTTP/1.1\r\nHost: localhost\r\nbad header {web_server.owner}\r\n\r\n",
+        f"{web_server.owner}\r\n\r\n",
+    ):
+        answer = await web_server.raw(text.encode())
+        assert answer.split()[1] == b"400" and web_server.owner.encode() not in answer
+    assert web_server.owner not in caplog.text
+    kinds = [vars(r)["fields"]["kind"] for r in caplog.records if r.name == "localsrv.web"]
+    assert len(kinds) == 3 and set(kinds) <= {
+        "InvalidHeader",
+        "BadHttpMessage",
+        "BadStatusLine",
+        "BadHttpMethod",
+    }
 
 
 async def test_only_three_things_answer_without_a_token(shop: WebServer) -> None:

@@ -1,0 +1,67 @@
+"""What aiohttp refuses by itself, before any handler: answered as all else here, and logged without content.
+
+Its parser's refusals never reach the dispatcher. aiohttp would answer them as plain text and log them with a
+traceback that quotes the request, and with it perhaps a token.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
+
+from localsrv.base.errors import BadRequest, LocalsrvError
+from localsrv.web.errors import render
+from localsrv.web.headers import decorate
+
+log = logging.getLogger("localsrv.web")
+
+
+class Protocol(web.RequestHandler):
+    """aiohttp's connection with answers of our own for what it refuses. It is closed after them."""
+
+    __slots__ = ()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """The answer to a request that cannot be read (400), or that failed outside of the dispatcher.
+
+        Raises:
+            ConnectionError: an answer has begun; a second one cannot be sent.
+        """
+        if isinstance(exc, HttpProcessingError):
+            log.info("a request that cannot be read", extra={"fields": {"kind": type(exc).__name__}})
+        else:
+            log.error("a request failed", exc_info=exc)
+        if request.writer.output_size > 0:
+            raise ConnectionError("the answer has begun")
+        response = render(refusal(status, exc))
+        decorate(response, None)
+        response.force_close()
+        return response
+
+
+def refusal(status: int, exc: BaseException | None) -> LocalsrvError:
+    """The error to tell; never what came, which may be anything."""
+    if status >= 500:
+        return LocalsrvError("Something went wrong in the server.", hint="Its log says what.")
+    if isinstance(exc, LineTooLong):
+        return BadRequest(
+            "The request's first line or a header is too long.",
+            code="malformed-request",
+            hint="Send long queries in several requests.",
+        )
+    return BadRequest("This cannot be read as an HTTP request.", code="malformed-request")
+
+
+class Server(web.Server):
+    """aiohttp's server of these connections."""
+
+    def __call__(self) -> web.RequestHandler:
+        return Protocol(self, loop=self._loop, **self._kwargs)
