@@ -184,6 +184,10 @@ class Editor:
             there = {a.name: a for a in history.attachments(tx.connection, state, edit.id, parent)}
             for name in edit.kept:
                 if name not in there:
+                    if not edit.path and parent not in rev.leaves(
+                        history.tree(tx.connection, state, edit.id)
+                    ):
+                        raise stale(state, edit.id)
                     raise NotFound(
                         f"Revision {parent} has no attachment `{name[:200]}`.", code="no-attachment"
                     )

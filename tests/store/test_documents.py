@@ -25,7 +25,7 @@ from localsrv.base.errors import (
 from localsrv.model import revisions as rev
 from localsrv.model.query import parse_query
 from localsrv.model.revisions import EMPTY, Tree
-from localsrv.store.database import Database, Edit, InsertOptions
+from localsrv.store.database import Database, Edit, InsertOptions, StoreOptions
 from localsrv.store.editing import NewAttachment
 from tests.store.conftest import SHOP, collections
 
@@ -356,3 +356,16 @@ async def test_an_import_that_says_nothing_of_attachments_leaves_them(shop: Data
     assert (await shop.import_documents("notes", [{"_id": "a", "text": "2"}])).unchanged == 1
     await shop.import_documents("notes", [{"_id": "a", "text": "2", "_attachments": {}}])
     assert shop.get_document("notes", "a").attachments == ()  # type: ignore[union-attr]
+
+
+async def test_a_stale_edit_is_a_conflict_even_if_its_attachments_are_forgotten(open_database: Any) -> None:
+    db = await open_database(StoreOptions(retention_s=0))
+    await db.define(collections(**SHOP))
+    new = NewAttachment("f", "text/plain", db._blobs.store(b"x"))
+    first = await db.put("notes", Edit("a", {}, attachments=(new,)))
+    second = await db.put("notes", Edit("a", {"text": "x"}, parent=first))
+    await db.compact()
+    with pytest.raises(Conflict):
+        await db.put("notes", Edit("a", {"text": "y"}, parent=first, kept=("f",)))
+    with pytest.raises(NotFound):
+        await db.put("notes", Edit("a", {"text": "y"}, parent=second, kept=("f",)))
