@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sys
 import traceback
@@ -85,11 +86,19 @@ def usage_error(error: click.UsageError) -> int:
     return failure(LocalsrvError(error.format_message(), code="usage", hint=hint), USAGE)
 
 
+_WHAT_TO_DO = {
+    errno.ENOSPC: "Free some space and try again; nothing that was saved is lost.",
+    errno.EROFS: "Make the folder writable, or set LOCALSRV_HOME to another one.",
+    errno.EACCES: "Check the permissions of the file and its folder.",
+}
+
+
 def from_os(error: OSError) -> LocalsrvError:
     """A file that cannot be read or written, as an error of the tree."""
     name = f"{error.filename}: " if error.filename else ""
     code = "file-not-found" if isinstance(error, FileNotFoundError) else "file"
-    made: LocalsrvError = StorageError(f"{name}{error.strerror or error}", code=code)
+    hint = _WHAT_TO_DO.get(error.errno or 0)
+    made: LocalsrvError = StorageError(f"{name}{error.strerror or error}", code=code, hint=hint)
     if isinstance(error, FileNotFoundError):
         from localsrv.base.errors import NotFound
 

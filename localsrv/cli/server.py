@@ -53,6 +53,9 @@ def status(as_json: bool) -> None:
         for app in found["apps"]
     ]
     output.print_table(["app", "collections", "documents", "size", "address"], rows)
+    for app in found["apps"]:
+        if (why := app["error"]) is not None:
+            click.echo(" ".join(filter(None, (f"{app['id']}: {why['message']}", why["hint"]))))
 
 
 @click.command()

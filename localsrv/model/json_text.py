@@ -26,6 +26,7 @@ _DIGITS_AS_ZEROS = bytes(0x30 if 0x30 <= c <= 0x39 else c for c in range(256))
 _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|-?[0-9][0-9.eE+-]*')
 _NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 _TEXT_OR_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]')
+_NO_NUMBER = re.compile(r".?-?(?:NaN|Infinity)", re.DOTALL)
 _BEYOND_64_BITS = "a whole number beyond 64 bits"
 _BEYOND_A_DOUBLE = "a number beyond the range of a double"
 _NOT_BRACKETS = bytes(c for c in range(256) if c not in b"[]{}")
@@ -70,7 +71,9 @@ def dump(value: Any) -> bytes:
 
 def _not_json(error: orjson.JSONDecodeError, data: bytes, where: str) -> BadRequest:
     if not data.strip():
-        return BadRequest(f"The {where} is empty; JSON was expected.", code="invalid-json")
+        return BadRequest(
+            f"The {where} is empty; JSON was expected.", code="invalid-json", hint="Send {} for nothing."
+        )
     number = _NUMBER.match(error.doc, error.pos)
     if number is not None and abs(float(number.group())) == float("inf"):
         is_whole = number.group().lstrip("-").isdigit()
@@ -85,7 +88,7 @@ def _not_json(error: orjson.JSONDecodeError, data: bytes, where: str) -> BadRequ
         code="invalid-json",
         details=f"line {error.lineno}, column {error.colno}",
         hint="NaN and Infinity are no JSON; send null or a text."
-        if "unexpected character" in reason
+        if _NO_NUMBER.match(error.doc, max(0, error.pos - 1))
         else None,
     )
 

@@ -71,7 +71,12 @@ def decode_seq(epoch: str, token: str) -> int:
         return 0
     head, dash, number = token.rpartition("-")
     if not dash or not number.isascii() or not number.isdecimal() or len(number) > 18:
-        raise BadRequest(f"`{token[:80]}` is not a sequence token.", code="invalid-since")
+        raise BadRequest(
+            f"`{token[:80]}` is not a sequence token.",
+            code="invalid-since",
+            details="since",
+            hint="Send a `seq` that this feed told, or leave `since` out.",
+        )
     if head != epoch:
         raise EpochChanged(
             "The data was restored since this token was given.",

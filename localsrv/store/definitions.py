@@ -226,10 +226,12 @@ def known(states: Mapping[str, CollectionState], name: str) -> CollectionState:
     if state is None:
         import difflib
 
-        near = difflib.get_close_matches(name, states, n=1)
+        near = difflib.get_close_matches(name[:100], states, n=1)
         raise NotFound(
             f"Collection `{name[:80]}` does not exist.",
             code="no-collection",
-            hint=f"Did you mean `{near[0]}`?" if near else None,
+            hint=f"Did you mean `{near[0]}`?"
+            if near
+            else "Collections are made by an import, by app.toml, or with PUT /api/v1/apps/…/collections.",
         )
     return state

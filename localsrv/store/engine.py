@@ -104,6 +104,7 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name=f"writer {path.parent.name}", daemon=True)
         self._ready: asyncio.Future[None] = self._loop.create_future()
         self._closed = False
+        self._is_bloated = False
         self._waiting = 0
 
     async def start(self) -> None:
@@ -205,6 +206,8 @@ class Writer:
             if kept is False:
                 for operation in group:
                     self._attempt(connection, [operation], _run_together)
+        if self._is_bloated:
+            self._is_bloated = not _gave_back(connection)
         for operation in group:
             for effect in operation.effects:
                 effect()
@@ -230,6 +233,7 @@ class Writer:
         except BaseException as error:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
+            self._is_bloated = self._is_bloated or _is_full(error)
             for operation in group:
                 _fail(operation, error)
             return begun
@@ -285,6 +289,22 @@ def _fail(operation: _Operation[Any], error: BaseException) -> None:
         operation.error = translate(error)
     else:
         operation.error = error
+
+
+def _is_full(error: BaseException) -> bool:
+    return (getattr(error, "sqlite_errorname", None) or "").startswith("SQLITE_FULL")
+
+
+def _gave_back(connection: Connection) -> bool:
+    """Whether the WAL could be emptied, which a transaction too large for the disk has blown up.
+
+    What it holds goes to the file first, and even that may find no room as yet.
+    """
+    try:
+        busy: int = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+    except sqlite3.Error:
+        return False
+    return not busy
 
 
 def _drops_everything(error: BaseException) -> bool:

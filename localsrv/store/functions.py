@@ -36,7 +36,9 @@ def compiled(pattern: str, ignore_case: bool) -> Any:
     options.log_errors = False
     options.max_mem = 8 << 20
     if len(pattern) > MAX_PATTERN:
-        raise InvalidValue(f"A pattern may have {MAX_PATTERN} characters.", code="invalid-regex")
+        raise InvalidValue(
+            f"A pattern may have {MAX_PATTERN:,} characters.", code="invalid-regex", hint="Shorten it."
+        )
     try:
         return re2.compile(pattern, options)
     except (re2.error, UnicodeEncodeError) as error:

@@ -53,7 +53,9 @@ def check_id(document_id: object) -> str:
     if isinstance(document_id, str) and document_id:
         if document_id[0] == "_" and not document_id.startswith("_design/"):
             raise InvalidValue(
-                f"The id `{document_id[:80]}` starts with `_`, which belongs to the store.", code="invalid-id"
+                f"The id `{document_id[:80]}` starts with `_`, which belongs to the store.",
+                code="invalid-id",
+                hint="Begin it with another character.",
             )
         try:
             size = len(document_id.encode())
@@ -61,12 +63,16 @@ def check_id(document_id: object) -> str:
             raise InvalidValue("The id holds a lone surrogate.", code="invalid-id") from None
         if size > MAX_ID_BYTES:
             raise InvalidValue(
-                f"The id is {size:,} bytes long; {MAX_ID_BYTES:,} are allowed.", code="invalid-id"
+                f"The id is {size:,} bytes long; {MAX_ID_BYTES:,} are allowed.",
+                code="invalid-id",
+                hint="Keep the long text in a field, and leave the id out or shorten it.",
             )
         if "\0" in document_id:
             raise InvalidValue("The id holds a NUL character.", code="invalid-id")
         return document_id
-    raise InvalidValue("An id must be a non-empty text.", code="invalid-id")
+    raise InvalidValue(
+        "An id must be a non-empty text.", code="invalid-id", hint="Send 1 to 1,000 bytes of text."
+    )
 
 
 def current(connection: Connection, state: CollectionState, document_id: str) -> Current | None:

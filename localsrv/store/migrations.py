@@ -22,15 +22,10 @@ def _scripts(series: str) -> tuple[tuple[int, str], ...]:
     return tuple((int(name.split("-")[0]), name) for name in names)
 
 
-def migrate(connection: Connection, path: Path, series: str) -> int:
-    """Runs what is due of `sql/<series>/` and returns the version reached.
-
-    Raises:
-        StorageError: `code="storage-too-new"` for a file from a newer version, untouched.
-    """
+def check_version(connection: Connection, path: Path, series: str) -> int:
+    """The number of the last script that a file has seen. Raises as `migrate`."""
     version: int = connection.execute("PRAGMA user_version").fetchone()[0]
-    scripts = _scripts(series)
-    newest = scripts[-1][0]
+    newest = _scripts(series)[-1][0]
     if version > newest:
         raise StorageError(
             f"{path.name} was written by a newer localsrv (file version {version}, this one knows {newest}).",
@@ -38,6 +33,18 @@ def migrate(connection: Connection, path: Path, series: str) -> int:
             details=path.name,
             hint="Install that version again, or restore the snapshot made before the upgrade.",
         )
+    return version
+
+
+def migrate(connection: Connection, path: Path, series: str) -> int:
+    """Runs what is due of `sql/<series>/` and returns the version reached.
+
+    Raises:
+        StorageError: `code="storage-too-new"` for a file from a newer version, untouched.
+    """
+    version = check_version(connection, path, series)
+    scripts = _scripts(series)
+    newest = scripts[-1][0]
     due = [(number, name) for number, name in scripts if number > version]
     if not due:
         return version

@@ -63,5 +63,7 @@ class TableInfo:
         return UnknownName(
             f"column {self.name}.{name[:100]} does not exist",
             code="unknown-column",
-            hint=f'Perhaps you meant to reference the column "{self.name}.{near[0]}".' if near else None,
+            hint=f'Perhaps you meant to reference the column "{self.name}.{near[0]}".'
+            if near
+            else f"Known are: {', '.join(known[:20])}{', …' if len(known) > 20 else ''}.",
         )

@@ -33,9 +33,27 @@ _BOOLEANS: Mapping[str, int] = MappingProxyType(
 _JSON_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,3})?\Z")
 
 
+_SPELLINGS: Mapping[str, str] = MappingProxyType(
+    {
+        "integer": "Write digits alone, such as 42 or -7.",
+        "double precision": "Write a number such as 1.5 or 1e9.",
+        "numeric": "Write a number such as 19.90.",
+        "boolean": "Write true or false.",
+        "date": "Write a date such as 2026-01-31.",
+        "time": "Write a time such as 14:30 or 14:30:00.5.",
+        "timestamp": "Write a moment such as 2026-01-31T14:30:00.",
+        "timestamp with time zone": "Write a moment such as 2026-01-31T14:30:00Z.",
+        "uuid": "Write 32 hexadecimal digits in groups of 8, 4, 4, 4 and 12.",
+        "json": 'Write JSON; a text stands in double quotes: "a".',
+    }
+)
+
+
 def bad_literal(kind: str, text: str, code: str = "invalid-literal") -> InvalidValue:
     """The error for a literal that its type does not take."""
-    return InvalidValue(f'invalid input syntax for type {kind}: "{text[:200]}"', code=code)
+    return InvalidValue(
+        f'invalid input syntax for type {kind}: "{text[:200]}"', code=code, hint=_SPELLINGS.get(kind)
+    )
 
 
 def _integer(text: str) -> SqlValue:
@@ -43,7 +61,11 @@ def _integer(text: str) -> SqlValue:
         raise bad_literal("integer", text)
     value = int(text) if len(text) <= 40 else 2**63
     if not -(2**63) <= value < 2**63:
-        raise InvalidValue(f'value "{text[:50]}" is out of range for type integer', code="out-of-range")
+        raise InvalidValue(
+            f'value "{text[:50]}" is out of range for type integer',
+            code="out-of-range",
+            hint="Integers have 64 bits: up to 9223372036854775807.",
+        )
     return value
 
 

@@ -117,7 +117,9 @@ class Shape:
         for name in names:
             if self._strict:
                 raise SchemaViolation(
-                    f"`{self._name}` declares no field `{name[:80]}` and is strict.", code="undeclared-field"
+                    f"`{self._name}` declares no field `{name[:80]}` and is strict.",
+                    code="undeclared-field",
+                    hint=f"It has {', '.join(self._names[:20]) or 'none'}.",
                 )
             if not name or name.startswith("_") or len(name) > 255 or "\0" in name:
                 raise InvalidValue(

@@ -47,7 +47,7 @@ class Authenticator:
                 "This needs a token.", hint="Send `Authorization: Bearer <token>` or `apikey`."
             )
         if found is None:
-            raise Unauthenticated("This token is not known, has expired or was revoked.", code="bad-token")
+            raise _unknown()
         check(found, request, site, app, scope, signed=token is None)
         return found
 
@@ -56,7 +56,7 @@ def late(grants: Grants, request: web.Request, token: str, site: Site, app: str)
     """The grant of a token that came in a WebSocket's first message. Raises as `Authenticator.grant`."""
     found = grants.find(token)
     if found is None:
-        raise Unauthenticated("This token is not known, has expired or was revoked.", code="bad-token")
+        raise _unknown()
     check(found, request, site, app, ANY)
     return found
 
@@ -106,3 +106,11 @@ def token_of(headers: Mapping[str, str]) -> str | None:
 
 def is_websocket(request: web.Request) -> bool:
     return request.headers.get(hdrs.UPGRADE, "").lower() == "websocket"
+
+
+def _unknown() -> Unauthenticated:
+    return Unauthenticated(
+        "This token is not known, has expired or was revoked.",
+        code="bad-token",
+        hint="Make another with localsrv key create, or open the page with localsrv open.",
+    )

@@ -138,13 +138,21 @@ def decoded_segments(path: str) -> list[str]:
     """
     path = path.partition("?")[0]
     if not path.startswith("/"):
-        raise BadRequest("The request's target must be a path.", code="malformed-target")
+        raise BadRequest(
+            "The request's target must be a path.", code="malformed-target", hint="Begin it with a slash."
+        )
     segments = path[1:].split("/")
     if "%" in path or not path.isascii():
         try:
             segments = [unquote_to_bytes(s.encode("utf-8", "surrogateescape")).decode() for s in segments]
         except UnicodeDecodeError as error:
-            raise BadRequest("The path is not UTF-8.", code="malformed-target") from error
+            raise BadRequest(
+                "The path is not UTF-8.", code="malformed-target", hint="Percent-encode its UTF-8 bytes."
+            ) from error
         if any("\0" in s for s in segments):
-            raise BadRequest("The path holds a NUL.", code="malformed-target")
+            raise BadRequest(
+                "The path holds a NUL.",
+                code="malformed-target",
+                hint="No name here can hold one: leave %00 out.",
+            )
     return segments

@@ -75,18 +75,27 @@ def _csv_rows(data: bytes) -> list[Row]:
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise BadRequest("The CSV is not UTF-8.", code="invalid-body") from error
+        raise BadRequest(
+            "The CSV is not UTF-8.",
+            code="invalid-body",
+            details=f"byte {error.start + 1}",
+            hint="Save it as UTF-8.",
+        ) from error
     if "\0" in text:
-        raise BadRequest("The CSV holds a NUL character.", code="nul")
+        raise BadRequest("The CSV holds a NUL character.", code="nul", hint="Leave it out.")
     try:
         lines = [line for line in csv.reader(io.StringIO(text, newline=""), strict=True) if line]
     except csv.Error as error:
         raise BadRequest(f"The CSV is broken: {error}.", code="invalid-body") from error
     if not lines:
-        raise BadRequest("The CSV has no header line.", code="invalid-body")
+        raise BadRequest(
+            "The CSV has no header line.", code="invalid-body", hint="Name the columns in the first line."
+        )
     header, *rows = lines
     if len(set(header)) != len(header):
-        raise BadRequest("The CSV's header names a column twice.", code="invalid-body")
+        raise BadRequest(
+            "The CSV's header names a column twice.", code="invalid-body", hint="Give each a name of its own."
+        )
     for number, row in enumerate(rows, 2):
         if len(row) != len(header):
             raise BadRequest(

@@ -24,7 +24,10 @@ def query_pairs(query: str) -> list[tuple[str, str]]:
         return []
     parts = query.split("&")
     if len(parts) > MAX_PARAMETERS:
-        raise QuerySyntaxError(f"A query may have {MAX_PARAMETERS} parameters.")
+        raise QuerySyntaxError(
+            f"A query may have {MAX_PARAMETERS} parameters.",
+            hint="Give many values to one filter: column=in.(1,2,3).",
+        )
     pairs: list[tuple[str, str]] = []
     for part in parts:
         name, _, value = part.partition("=")
