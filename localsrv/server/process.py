@@ -277,9 +277,9 @@ class Server:
         if runner.server is not None:  # the polite way did not come to its end
             await runner.server.shutdown(_AT_ONCE_S)
 
-    async def _status(self) -> dict[str, Any]:
+    async def _status(self, probe_vault: bool) -> dict[str, Any]:
         """The part of /api/v1/status that only the process knows."""
-        vault = await self._vault.status()
+        vault = await self._vault.probe() if probe_vault else self._vault.status
         return {
             "version": __version__,
             "device_id": self._device,

@@ -15,7 +15,6 @@ import contextlib
 import logging
 import secrets
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeVar
@@ -26,14 +25,14 @@ from localsrv.vault import backends
 if TYPE_CHECKING:
     from keyring.backend import KeyringBackend
 
-State = Literal["ok", "locked", "absent", "refused", "silent", "failing"]
-"""`absent`: no keyring here. `refused`: only ones that keep no secrets. `silent`: it does not answer in time.
-`failing`: it answers with errors or does not give back what was written."""
+State = Literal["unused", "ok", "locked", "absent", "refused", "silent", "failing"]
+"""`unused`: nothing was asked of it yet. `absent`: no keyring here. `refused`: only ones that keep no
+secrets. `silent`: it does not answer in time. `failing`: it answers with errors or does not give back what
+was written."""
 
 MAX_SECRET = 1200
 """Characters of one secret. Windows holds about 1,280 in an entry; the same everywhere, to be portable."""
 
-_RETRY_AFTER_S = 10.0
 _log = logging.getLogger(__name__)
 Result = TypeVar("Result")
 
@@ -56,8 +55,7 @@ class OsKeyring:
         self._turn = asyncio.Lock()
         self._hanging: threading.Thread | None = None
         self._why_hanging: VaultError | None = None
-        self._status: VaultStatus | None = None
-        self._probed_at = 0.0
+        self._status = VaultStatus(None, "unused")
 
     async def get(self, name: str) -> str | None:
         """The secret, or None if there is none. Raises VaultError."""
@@ -81,26 +79,24 @@ class OsKeyring:
 
         return await self._call(delete)
 
-    async def status(self) -> VaultStatus:
-        """What `localsrv status` shows. Probes by a write and a read at the first call, and again after a
-        while when it did not work. Never opens a dialog: a locked keyring is only reported."""
-        status = self._status
-        waited = time.monotonic() - self._probed_at
-        if status is None or (status.state != "ok" and waited > _RETRY_AFTER_S):
-            status = await self.probe()
-        return status
+    @property
+    def status(self) -> VaultStatus:
+        """How the last use went. Costs nothing: an idle server need not load `keyring` (9 MB) to say this."""
+        return self._status
 
     async def probe(self) -> VaultStatus:
-        """Finds out by a write and a read whether secrets can be kept now."""
-        state: State
-        try:
-            state = "ok" if await self._call(self._write_and_read) else "failing"
-        except VaultError as error:
-            state = _STATES.get(error.code, "failing")
-        self._probed_at = time.monotonic()
-        self._status = VaultStatus(backends.name(self._backend) if self._backend else None, state)
-        _log.info("vault probed", extra={"fields": {"backend": self._status.backend, "state": state}})
+        """Finds out by a write and a read whether secrets can be kept now. Never opens a dialog: a locked
+        keyring is only reported."""
+        with contextlib.suppress(VaultError):
+            if not await self._call(self._write_and_read):
+                self._note("failing")
+        _log.info(
+            "vault probed", extra={"fields": {"backend": self._status.backend, "state": self._status.state}}
+        )
         return self._status
+
+    def _note(self, state: State) -> None:
+        self._status = VaultStatus(backends.name(self._backend) if self._backend else None, state)
 
     def _write_and_read(self, backend: KeyringBackend) -> bool:
         if backends.is_locked(backend):
@@ -113,6 +109,15 @@ class OsKeyring:
 
     async def _call(self, work: Callable[[KeyringBackend], Result]) -> Result:
         """`work` in a thread, one at a time, within the limit. Raises VaultError for all that goes wrong."""
+        try:
+            result = await self._in_turn(work)
+        except VaultError as error:
+            self._note(_STATES.get(error.code, "failing"))
+            raise
+        self._note("ok")
+        return result
+
+    async def _in_turn(self, work: Callable[[KeyringBackend], Result]) -> Result:
         async with self._turn:
             if self._hanging is not None and self._hanging.is_alive():
                 raise self._why_hanging or _silent(self._timeout_s)

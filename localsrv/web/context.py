@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 class Services:
     """Everything the web layer works with; `server` makes it, after the port is bound.
 
-    `status` gives the part of /api/v1/status that only the process knows; `stop` asks it to leave.
+    `status` gives the part of /api/v1/status that only the process knows, and tries the vault first when
+    called with True; `stop` asks the process to leave.
     `max_body` bounds bodies that are read whole, `max_upload` those that are streamed, both in bytes.
     `extra` holds services that come with a feature's own routes, each by its class.
     """
@@ -41,7 +42,7 @@ class Services:
     grants: Grants
     codes: Codes
     signer: Signer
-    status: Callable[[], Awaitable[Mapping[str, Any]]]
+    status: Callable[[bool], Awaitable[Mapping[str, Any]]]
     stop: Callable[[], None]
     allowed_origins: frozenset[str] = frozenset()
     max_body: int = 64 << 20

@@ -66,7 +66,10 @@ def test_status(shop: RunningServer) -> None:
     found = run(shop.home, "status", "--json").json()
     assert (found["running"], found["pid"], found["url"]) == (True, shop.pid, shop.url)
     assert {app["id"]: len(app["collections"]) for app in found["apps"]} == {"default": 0, "shop": 1}
-    assert found["vault"] == {"backend": None, "state": "absent"}
+    assert found["vault"] == {"backend": None, "state": "unused"}
+    probed = shop.request("GET", "/api/v1/status?vault=probe").json()["vault"]
+    assert probed == {"backend": None, "state": "absent"}
+    assert run(shop.home, "status", "--json").json()["vault"] == probed, "how the last use went"
 
 
 def test_app_list_and_info(shop: RunningServer) -> None:

@@ -30,6 +30,8 @@ def start_daemon() -> int:
         check=True,
         capture_output=True,
     )
+    # It goes to the background before it has its name on the bus.
+    subprocess.run(["gdbus", "wait", "--session", "--timeout", "20", "org.freedesktop.secrets"], check=True)
     answer = subprocess.run(
         [*BUS, "org.freedesktop.DBus.GetConnectionUnixProcessID", "org.freedesktop.secrets"],
         check=True,
@@ -59,7 +61,7 @@ async def outcome(call: Awaitable[Any]) -> Any:
 
 
 async def use(vault: OsKeyring) -> dict[str, Any]:
-    status = await vault.status()
+    status = await vault.probe()
     return {
         "backend": status.backend,
         "state": status.state,

@@ -155,7 +155,9 @@ def use(monkeypatch: pytest.MonkeyPatch) -> Any:
 async def test_backends(backend: Memory | Chain, state: str, code: str | None, use: Any) -> None:
     use(backend)
     vault = OsKeyring("localsrv:test")
-    assert (await vault.status()).state == state
+    assert (vault.status.state, backend.__dict__.get("held", {})) == ("unused", {})
+    assert (await vault.probe()).state == state
+    assert vault.status.state == state
     if code is None:
         await vault.set("key", "secret")
     else:
@@ -176,13 +178,13 @@ async def test_a_hung_call_does_not_pile_up_threads(use: Any) -> None:
     for _ in range(3):
         with pytest.raises(VaultError) as caught:
             await vault.get("key")
-        assert caught.value.code == "vault-silent"
+        assert (caught.value.code, vault.status.state) == ("vault-silent", "silent")
     assert slow.calls == 1
     slow.go.set()
     for thread in threading.enumerate():
         if thread.name == "vault":
             thread.join(10)
-    assert await vault.get("key") is None
+    assert (await vault.get("key"), vault.status.state) == (None, "ok")
 
 
 @pytest.mark.parametrize("secret", ["", "x" * 1201, "a\0b"])

@@ -164,7 +164,7 @@ async def web_server(tmp_path: Path) -> AsyncIterator[WebServer]:
     apps = await Apps.start(system, home / "apps", grants)
     stops: list[None] = []
 
-    async def status() -> Mapping[str, Any]:
+    async def status(probe_vault: bool) -> Mapping[str, Any]:
         return {"pid": 1, "uptime_s": 0.0}
 
     async def open_port(port: int, or_next: bool) -> Opened:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 import localsrv
+from localsrv.base.errors import InvalidValue
 from localsrv.web.admin.answers import json_answer
 from localsrv.web.admin.info import APP, FLAG, NUMBER, TEXT, TEXT_OR_NULL, app_info, array, obj
 from localsrv.web.context import services
@@ -17,7 +18,10 @@ async def health(request: web.Request) -> web.Response:
 
 async def status(request: web.Request) -> web.Response:
     own = services(request)
-    known = {**await own.status(), "url": own.addresses.url, "version": localsrv.__version__}
+    vault = request.query.get("vault", "")
+    if vault not in ("", "probe"):
+        raise InvalidValue("`vault` can be `probe`.", details="vault")
+    known = {**await own.status(vault == "probe"), "url": own.addresses.url, "version": localsrv.__version__}
     known["apps"] = [await app_info(own, app) for app in own.apps.ids]
     return json_answer(known)
 
@@ -52,7 +56,15 @@ ROUTES = (
         response=obj("*", status=TEXT, version=TEXT),
     ),
     Route(
-        "GET", "/api/v1/status", status, ADMIN, "The server, its apps and their collections", response=STATUS
+        "GET",
+        "/api/v1/status",
+        status,
+        ADMIN,
+        "The server, its apps and their collections",
+        query={
+            "vault": "`probe` to try the vault by a write and a read, rather than tell how its last use went"
+        },
+        response=STATUS,
     ),
     Route(
         "POST",
