@@ -84,6 +84,7 @@ def check_attachment(name: str, content_type: str) -> str:
         raise InvalidValue(
             f"`{name[:80]}` cannot be the name of an attachment, or its type is no text.",
             code="invalid-attachment",
+            hint="A name has up to 1,000 bytes, no NUL and no `_` at its beginning.",
         )
     return content_type
 
@@ -254,7 +255,11 @@ class Editor:
     ) -> Current:
         current = history.current(tx.connection, state, document_id)
         if current is None:
-            raise NotFound(f"`{state.name}` holds no document `{document_id[:200]}`.", code="no-document")
+            raise NotFound(
+                f"`{state.name}` holds no document `{document_id[:200]}`.",
+                code="no-document",
+                hint="Create the document first.",
+            )
         if if_match is not None and if_match != current.rev:
             raise stale(state, document_id)
         return current
