@@ -65,14 +65,14 @@ def serve(
 
 
 def _wants_sample(paths: Paths, offer: bool, answer: str | None) -> bool:
-    """Whether to add the sample app: as told, or asked of a person at the very first start."""
+    """Whether to add the sample app: as told, or at the very first start as a person says."""
     if answer is not None:
         return answer == "yes"
     if not offer or paths.device_file.exists():
         return False
-    if not sys.stdin.isatty():
-        click.echo("The sample app Inventory can be added with: localsrv serve --sample yes")
-        return False
+    if not sys.stdin.isatty():  # nobody can be asked, so the answer is the one that Enter gives
+        click.echo("Adding the sample app Inventory (localsrv app remove inventory takes it away).")
+        return True
     return click.confirm("Add the sample app Inventory (a small shop's products and stock)?", default=True)
 
 

@@ -62,7 +62,7 @@ def test_a_person_is_asked_at_the_first_start(tmp_path: Path, answer: bytes, is_
         os.close(terminal)
 
 
-def test_without_a_terminal_nobody_is_asked(tmp_path: Path) -> None:
+def test_without_a_terminal_the_sample_is_added_and_its_address_printed(tmp_path: Path) -> None:
     with subprocess.Popen(
         [sys.executable, "-m", "localsrv", "serve", "--port", "0", "--offer-sample"],
         cwd=ROOT,
@@ -72,8 +72,9 @@ def test_without_a_terminal_nobody_is_asked(tmp_path: Path) -> None:
         text=True,
     ) as process:
         assert process.stdout is not None
-        assert "localsrv serve --sample yes" in process.stdout.readline()
+        assert "Adding the sample app Inventory" in process.stdout.readline()
         assert "localsrv" in process.stdout.readline()
-        assert [app["id"] for app in run(tmp_path, "app", "list", "--json").json()] == ["default"]
+        assert "http://inventory.localhost" in process.stdout.readline()
+        assert products(tmp_path) == 77
         process.terminate()
         assert process.wait(20) == 0
