@@ -7,6 +7,7 @@
 
     [ui]
     single_page = true                     # unknown paths answer index.html
+    kit = true                             # localsrv's own modules and styles at /kit/
     [ui.csp]                               # further sources for the page, by directive
     img-src = ["https://tile.example.org"]
 
@@ -33,7 +34,7 @@ from localsrv.model.schema import APP_ID, Collection, parse_collection, resolve_
 FILE_NAME = "app.toml"
 
 _SETTINGS = ("id", "title", "version", "description", "ui", "collections")
-_UI_SETTINGS = ("single_page", "csp")
+_UI_SETTINGS = ("single_page", "kit", "csp")
 CSP_DIRECTIVES = (
     "connect-src",
     "font-src",
@@ -52,9 +53,11 @@ _NO_DIRECTIVES: Mapping[str, tuple[str, ...]] = MappingProxyType({})
 
 @dataclass(frozen=True, slots=True)
 class UiSettings:
-    """How the app's pages are served. `csp` adds sources to directives of the strict policy."""
+    """How the app's pages are served. `csp` adds sources to directives of the strict policy; `kit` asks for
+    localsrv's own modules and styles beside them, at `/kit/`."""
 
     single_page: bool = False
+    kit: bool = False
     csp: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: _NO_DIRECTIVES)
 
 
@@ -157,10 +160,11 @@ class _Reader:
             self.add("ui", "`ui` must be a table.")
             return UiSettings()
         self._unknown(value, _UI_SETTINGS, "ui")
-        single_page = value.get("single_page", False)
-        if not isinstance(single_page, bool):
-            self.add("ui.single_page", "`single_page` must be true or false.")
-        return UiSettings(bool(single_page), self._csp(value.get("csp", {})))
+        flags = {name: value.get(name, False) for name in ("single_page", "kit")}
+        for name, flag in flags.items():
+            if not isinstance(flag, bool):
+                self.add(f"ui.{name}", f"`{name}` must be true or false.")
+        return UiSettings(bool(flags["single_page"]), bool(flags["kit"]), self._csp(value.get("csp", {})))
 
     def _csp(self, value: object) -> Mapping[str, tuple[str, ...]]:
         if not isinstance(value, Mapping):

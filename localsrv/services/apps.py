@@ -1,8 +1,8 @@
 """The apps on this machine: which there are, their databases, and the folders that they came in.
 
 An app's folder holds `app.db`, `blobs/` and, when it has pages, `bundle/` (`app.toml` and `ui/`, copied from
-the folder it was added from). A bundle is replaced by two renames, after everything that can fail has been
-done; what a crash between them leaves is put right at the next start.
+the folder it was added from, and the kit if it asks for it). A bundle is replaced by two renames, after
+everything that can fail has been done; what a crash between them leaves is put right at the next start.
 """
 
 from __future__ import annotations
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 DEFAULT_APP = "default"
 BUNDLE = "bundle"
 UI = "ui"
+KIT = "kit"
+KIT_FOLDER = Path(__file__).resolve().parents[1] / "web" / "ui" / KIT
+"""What the first page is made of too: one source for both."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +167,7 @@ class Apps:
         app = manifest.id
         created = not self.exists(app)
         home = self._folder / app
-        staged = await asyncio.to_thread(_stage_bundle, source, home)
+        staged = await asyncio.to_thread(_stage_bundle, source, home, manifest.ui.kit)
         try:
             if created:
                 await self._register(app, manifest.title, manifest.version)
@@ -260,11 +263,17 @@ def read_manifest(folder: Path) -> Manifest:
     return parse_manifest(text, str(path))
 
 
-def _stage_bundle(source: Path, home: Path) -> Path:
+def _stage_bundle(source: Path, home: Path, with_kit: bool) -> Path:
     """Copies what is served to a folder beside the bundle, durable on return, and returns it.
 
     Links are refused: a page must not reach what lies outside its folder.
     """
+    if with_kit and (source / UI / KIT).exists():
+        raise ConfigError(
+            f"{source / UI / KIT} is there, and `kit` in app.toml asks for localsrv's own.",
+            details=str(source / FILE_NAME),
+            hint="Rename the folder, or take `kit = true` away.",
+        )
     _make_folder(home)
     staged = home / f"{BUNDLE}.new-{secrets.token_hex(4)}"
     staged.mkdir(mode=0o700)
@@ -278,6 +287,8 @@ def _stage_bundle(source: Path, home: Path) -> Path:
                     hint="Copy the file there.",
                 )
             shutil.copytree(source / UI, staged / UI)
+        if with_kit:
+            shutil.copytree(KIT_FOLDER, staged / UI / KIT)
         for path in (*staged.rglob("*"), staged):
             _sync(path)
     except OSError as error:

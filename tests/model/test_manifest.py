@@ -35,7 +35,7 @@ category = "text"
 def test_a_manifest_is_read() -> None:
     manifest = parse_manifest(GOOD)
     assert (manifest.id, manifest.title, manifest.version) == ("shop", "Shop", "1.2")
-    assert manifest.ui == UiSettings(True, {"img-src": ("https://tile.example.org", "blob:")})
+    assert manifest.ui == UiSettings(True, False, {"img-src": ("https://tile.example.org", "blob:")})
     assert list(manifest.collections) == ["categories", "products"]
     (relation,) = manifest.collections["products"].relations
     assert relation.to_fields == ("id",)
@@ -62,6 +62,7 @@ BAD = [
     ('id = "a"\n\ntitle = 5', [3], "`title` must be a text", None),
     ('id = "a"\n[ui]\nsinglepage = true', [3], "Unknown setting `singlepage`", "Did you mean `single_page`?"),
     ('id = "a"\n[ui]\nsingle_page = "yes"', [3], "must be true or false", None),
+    ('id = "a"\n[ui]\nkit = 1', [3], "`kit` must be true or false", None),
     ('id = "a"\nui = 5', [2], "`ui` must be a table", None),
     ('id = "a"\n[ui.csp]\nimg = ["https://x.org"]', [3], "Unknown setting `img`", "Did you mean `img-src`?"),
     ('id = "a"\n[ui.csp]\nimg-src = ["*"]', [3], "`*` is no source", None),

@@ -9,7 +9,7 @@ import pytest
 
 from localsrv.base.errors import ConfigError, Conflict, NotFound
 from localsrv.services import apps as module
-from localsrv.services.apps import Apps
+from localsrv.services.apps import KIT_FOLDER, Apps
 from localsrv.services.grants import Grants
 from localsrv.store.system import System
 
@@ -80,6 +80,26 @@ async def test_an_app_outlives_the_process(data: Home, source: Path) -> None:
     assert not (data.path / "apps" / "shop" / "bundle" / "secret.txt").exists()
     assert list((await apps.open("shop")).database.collections) == ["items"]
     assert await apps.size_bytes("shop") > 0
+    await data.stop()
+
+
+async def test_the_kit_comes_with_an_app_that_asks_for_it(data: Home, source: Path) -> None:
+    apps = await data.start()
+    await apps.add(source)
+    kit = data.path / "apps" / "shop" / "bundle" / "ui" / "kit"
+    assert not kit.exists()
+    manifest = source / "app.toml"
+    manifest.write_text(manifest.read_text() + "[ui]\nkit = true\n")
+    await apps.add(source)
+    assert {f.name: f.read_bytes() for f in kit.iterdir()} == {
+        f.name: f.read_bytes() for f in KIT_FOLDER.iterdir()
+    }
+    assert (kit / "session.js").is_file()
+    (source / "ui" / "kit").mkdir()
+    with pytest.raises(ConfigError, match=r"`kit` in app\.toml asks"):
+        await apps.add(source)
+    assert (kit / "session.js").is_file()
+    assert sorted(p.name for p in kit.parents[2].iterdir() if "bundle" in p.name) == ["bundle"]
     await data.stop()
 
 
