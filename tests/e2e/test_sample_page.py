@@ -69,6 +69,31 @@ async def test_every_product_is_there_with_its_pictures(shop: RunningServer, bro
         assert "#code" not in page.url
 
 
+async def test_at_a_port_of_its_own(shop: RunningServer, browser: Browser) -> None:
+    """All of it works there, also the feed; and what changed last need not be a movement."""
+    given = shop.request("PUT", "/api/v1/apps/inventory/port", {})
+    assert given.status == 200, given.body
+    old = {"at": "2020-01-01T00:00:00Z"}
+    assert shop.request("PATCH", "/apps/inventory/rest/v1/movements", old).status == 204
+    async with windows(browser) as watched:
+        page = await opened(watched, shop)
+        assert page.url.startswith(f"http://localhost:{given.json()['port']}/")
+        await expect(page.locator("#rows tr")).to_have_count(77)
+        picture = page.locator(".rail-categories img").first
+        await expect(picture).to_have_js_property("naturalWidth", 175)
+        await expect(page.locator("#changed")).to_have_text(re.compile("^Changed (just now|[0-9]+ second)"))
+        written = {"ProductID": 2, "quantity": 5, "reason": "delivery"}
+        assert shop.request("POST", "/apps/inventory/rest/v1/movements", written).status == 201
+        await expect(row(page, "Chang").locator(".row-stock")).to_have_text("22", timeout=SOON)
+        await page.reload()
+        await expect(row(page, "Chang").locator(".row-stock")).to_have_text("22")
+        # what the browser keeps for the app is the app's alone
+        first = await watched.open(shop, None)
+        await expect(first.locator("#room h2")).to_have_text("Overview")
+        tokens = [await p.evaluate("localStorage.getItem('localsrv.token')") for p in (page, first)]
+        assert None not in tokens and tokens[0] != tokens[1]
+
+
 SEARCHES: list[tuple[str, list[str] | None]] = [
     ("cha", ["Chai", "Chang", "Chartreuse verte"]),
     ("CHA", ["Chai", "Chang", "Chartreuse verte"]),

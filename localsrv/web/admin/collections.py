@@ -20,12 +20,13 @@ from localsrv.web.admin.info import (
     NUMBER,
     TEXT,
     array,
+    changed_at,
     collection_info,
     collections_info,
     obj,
 )
 from localsrv.web.body import read_json
-from localsrv.web.context import database, param
+from localsrv.web.context import app, database, param
 from localsrv.web.routes import ADMIN, Route
 
 IN_THREAD = 256 * 1024
@@ -33,7 +34,8 @@ IN_THREAD = 256 * 1024
 
 
 async def list_collections(request: web.Request) -> web.Response:
-    return json_answer({"collections": collections_info(database(request))})
+    here = app(request)
+    return json_answer({"collections": collections_info(here.database), "updated_at": await changed_at(here)})
 
 
 async def put_collection(request: web.Request) -> web.Response:
@@ -127,8 +129,8 @@ ROUTES = (
         _BASE,
         list_collections,
         "*:read",
-        "The app's collections with their definitions and counts",
-        response=obj("*", collections=array(COLLECTION)),
+        "The app's collections with their definitions and counts, and when it was last changed",
+        response=obj("*", collections=array(COLLECTION), updated_at=TEXT),
     ),
     Route(
         "PUT",

@@ -9,6 +9,7 @@ from typing import Any
 from localsrv.base.errors import LocalsrvError
 from localsrv.model.schema import as_json
 from localsrv.model.scopes import Grant
+from localsrv.services.apps import App
 from localsrv.store.database import Database
 from localsrv.web.context import Services
 
@@ -34,6 +35,11 @@ def collections_info(database: Database) -> list[Json]:
     return [collection_info(database, name) for name in sorted(database.collections)]
 
 
+async def changed_at(app: App) -> str:
+    """When the app was last changed, be it its data or what it is, as ISO 8601 in UTC."""
+    return max(await app.database.updated_at() or "", timestamp(app.row.updated_at) or "")
+
+
 async def app_info(services: Services, app: str) -> Json:
     """An app as it stands. One whose file refuses says why in `error` instead of its collections."""
     row = services.apps.row(app)
@@ -53,7 +59,9 @@ async def app_info(services: Services, app: str) -> Json:
         "error": None,
     }
     try:
-        info["collections"] = collections_info((await services.apps.open(app)).database)
+        opened = await services.apps.open(app)
+        info["collections"] = collections_info(opened.database)
+        info["updated_at"] = await changed_at(opened)
     except LocalsrvError as refusal:
         info["error"] = refusal.as_dict()
     return info

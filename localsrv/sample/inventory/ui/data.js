@@ -1,6 +1,7 @@
 // Every request for data: plain supabase-js, as any app would write it.
 
 import { folded } from "/kit/format.js";
+import { api } from "/kit/session.js";
 
 const PAGE = 1000;
 const COLUMNS = {
@@ -16,8 +17,10 @@ export const COLLECTIONS = Object.keys(COLUMNS);
 
 export class Data {
   #client;
+  #token;
 
   constructor(token) {
+    this.#token = token;
     // The page's own origin is the server; nothing else is ever asked.
     this.#client = globalThis.supabase.createClient(location.origin, token, {
       auth: { persistSession: false, autoRefreshToken: false, detectSessionInUrl: false },
@@ -38,6 +41,11 @@ export class Data {
       if (page.length < PAGE) break;
     }
     return rows;
+  }
+
+  /** When anything of the app was last changed, whoever did it. */
+  async changedAt() {
+    return (await api(this.#token, "GET", "/api/v1/apps/inventory/collections")).updated_at;
   }
 
   #page(collection, from) {

@@ -52,6 +52,7 @@ class Page {
   async #load() {
     const rows = await Promise.all(COLLECTIONS.map((name) => this.#data.all(name)));
     COLLECTIONS.forEach((name, i) => this.shop.put(name, rows[i]));
+    this.shop.noteChange(await this.#data.changedAt());
     await this.#pictures.sign(this.shop.categories.keys());
     this.#isLoaded = true;
     for (const event of this.#early) this.shop.apply(event);

@@ -41,7 +41,6 @@ export class Shop {
     if (row) {
       this.movements.set(id, row);
       this.#stock.set(row.ProductID, this.stock(row.ProductID) + row.quantity);
-      this.noteChange(row.at);
     } else this.movements.delete(id);
   }
 
