@@ -305,14 +305,24 @@ async def test_a_key_may_write_and_be_bound_to_an_origin(
         page = await opened(watched, shop)
         await page.goto(f"{shop.url}/#/inventory/movements/connect")
         await page.get_by_text("Read and write", exact=True).click()
-        await page.get_by_label("Only for the web page at").fill("not an address")
+        await page.get_by_label("For a web page").fill("not an address")
         await page.get_by_role("button", name="Make a key").click()
         await expect(page.locator(".key-line .error-text")).to_be_visible()
         watched.errors.clear()  # the browser's own note of the refused request
 
-        await page.get_by_label("Only for the web page at").fill("http://localhost:5173/")
+        await page.get_by_label("For a web page").fill("http://localhost:5173/")
         await page.get_by_role("button", name="Make a key").click()
         await expect(page.locator(".key-line")).to_contain_text("Key made")
+        await expect(page.locator(".key-line")).to_contain_text("for the page at http://localhost:5173")
+        token = re.search(r"lsk_[\w-]{43}", await page.locator(".snippet code").inner_text())
+        assert token is not None
+        await page.get_by_label("For a web page").fill("")  # that key is for no other
+        await expect(page.locator(".key-line")).to_contain_text("to a program")
+        await expect(page.locator(".snippet code")).not_to_contain_text(token.group())
+    path = "/apps/inventory/rest/v1/movements?limit=1"
+    for origin, status in (("http://localhost:5173", 200), ("http://localhost:5174", 403)):
+        asked = shop.request("GET", path, token=token.group(), headers={"Origin": origin})
+        assert asked.status == status, origin
     held = client.keys()
     (made,) = (key for key in held if key["name"].startswith("movements"))
     assert made["scopes"] == ["movements:read", "movements:write"]

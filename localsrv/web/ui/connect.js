@@ -17,7 +17,7 @@ export class ConnectRoom {
   #canWrite = false;
   #code = h("code");
   #keyLine = h("div", { class: "key-line", "aria-live": "polite" });
-  #origin = h("input", { class: "input", id: "origin", type: "url", placeholder: "http://localhost:5173", autocomplete: "off", spellcheck: "false" });
+  #origin = h("input", { class: "input", id: "origin", type: "url", placeholder: "http://localhost:5173", autocomplete: "off", spellcheck: "false", onInput: () => this.#draw() });
 
   constructor(root, server, place) {
     this.#server = server;
@@ -44,7 +44,7 @@ export class ConnectRoom {
         this.#canWrite = access !== "Read";
         this.#draw();
       }),
-      h("div", { class: "field" }, h("label", { for: "origin" }, "Only for the web page at (optional)"), this.#origin),
+      h("div", { class: "field" }, h("label", { for: "origin" }, "For a web page: its address"), this.#origin),
     );
   }
 
@@ -57,8 +57,17 @@ export class ConnectRoom {
     );
   }
 
+  /** The address that alone may use the key from a browser; null when it is for programs. */
+  get #boundTo() {
+    return this.#origin.value.trim().replace(/\/$/, "") || null;
+  }
+
+  get #choice() {
+    return JSON.stringify([this.#canWrite, this.#boundTo]);
+  }
+
   get #token() {
-    return this.#keys.get(this.#canWrite) ?? null;
+    return this.#keys.get(this.#choice) ?? null;
   }
 
   #draw() {
@@ -68,13 +77,14 @@ export class ConnectRoom {
     const text = LANGUAGES[this.#language](this.#app.path_url, token, described, this.#canWrite);
     const [before, ...after] = text.split(token);
     fill(this.#code, before, ...after.flatMap((part) => [h("mark", { class: this.#token ? "key" : "key missing" }, token), part]));
+    const user = this.#boundTo === null ? "a program" : ["the page at ", h("code", {}, this.#boundTo)];
     if (this.#token) {
-      fill(this.#keyLine, h("span", { class: "badge good" }, "Key made"), h("p", {}, "It is in the snippet and shown only now. ", h("code", {}, "localsrv key list"), " shows and ", h("code", {}, "localsrv key revoke"), " ends it."));
+      fill(this.#keyLine, h("span", { class: "badge good" }, "Key made"), h("p", {}, "It is for ", user, ", is in the snippet and shown only now. ", h("code", {}, "localsrv key list"), " shows and ", h("code", {}, "localsrv key revoke"), " ends it."));
     } else {
       fill(
         this.#keyLine,
         h("button", { class: "button primary", type: "button", onClick: () => this.#make() }, icon("key"), "Make a key"),
-        h("p", {}, "The snippet needs one. It opens ", h("strong", {}, name), " alone, ", this.#canWrite ? "for reading and writing." : "for reading."),
+        h("p", {}, "The snippet needs one. It opens ", h("strong", {}, name), " alone, ", this.#canWrite ? "for reading and writing" : "for reading", ", to ", user, "."),
       );
     }
   }
@@ -82,11 +92,11 @@ export class ConnectRoom {
   async #make() {
     const { name } = this.#collection;
     const canWrite = this.#canWrite;
+    const choice = this.#choice;
     const scopes = canWrite ? [`${name}:read`, `${name}:write`] : [`${name}:read`];
-    const origin = this.#origin.value.trim().replace(/\/$/, "") || null;
     try {
-      const made = await this.#server.makeKey(this.#place.app, `${name}, ${canWrite ? "read and write" : "read"}, made on the first page`, scopes, origin);
-      this.#keys.set(canWrite, made.token);
+      const made = await this.#server.makeKey(this.#place.app, `${name}, ${canWrite ? "read and write" : "read"}, made on the first page`, scopes, this.#boundTo);
+      this.#keys.set(choice, made.token);
       this.#draw();
     } catch (error) {
       fill(this.#keyLine, h("button", { class: "button primary", type: "button", onClick: () => this.#make() }, icon("key"), "Make a key"), h("p", { class: "error-text" }, [error.message, error.hint].filter(Boolean).join(" ")));
