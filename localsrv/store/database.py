@@ -27,6 +27,7 @@ from localsrv.store.documents import Documents
 from localsrv.store.driver import Connection, translate
 from localsrv.store.editing import Edit, Editor, ImportResult
 from localsrv.store.engine import Transaction, Writer
+from localsrv.store.glance import Glances
 from localsrv.store.journal import Journal
 from localsrv.store.migrations import migrate, snapshot
 from localsrv.store.query_sql import compile_count, compile_select, finish_row
@@ -81,6 +82,7 @@ class Database:
         self._writer = Writer(path, self._set_up, self._on_commit)
         self._readers = Readers(path, functions.register)
         self._point: Reader
+        self._glances: Glances
 
     @classmethod
     async def open(cls, path: Path, blobs: Path, options: StoreOptions | None = None) -> Database:
@@ -93,6 +95,7 @@ class Database:
         await self._writer.start()
         try:
             self._point = await asyncio.to_thread(Reader, path, functions.register)
+            self._glances = Glances(self._point)
         except BaseException:
             await self._writer.close()
             raise
@@ -170,6 +173,10 @@ class Database:
         total = state.documents if select.count is not None and not select.shape.where else None
         must_count = select.count is not None and (total is None or select.count is Count.EXACT)
         counting = compile_count(select, state.info) if must_count else None
+        if counting is None:
+            seen = self._glances.rows(statement.sql, statement.params)
+            if seen is not None and len(seen) <= limit:
+                return RowPage([statement.finish(row) for row in seen], total)
 
         def read(connection: Connection) -> RowPage:
             rows = [statement.finish(row) for row in connection.execute(statement.sql, statement.params)]
@@ -442,6 +449,7 @@ class Database:
 
     def _use(self, states: Mapping[str, CollectionState]) -> None:
         self._states = states
+        self._loop.call_soon_threadsafe(self._glances.forget)
 
     def _on_commit(self, newest: int) -> None:
         """On the writer thread, after each group of writes. Numbers of refused ones are never told."""
