@@ -76,6 +76,8 @@ def failure(error: LocalsrvError, code: int | None = None) -> int:
     if details and "\n" not in details and details not in error.message and error.message not in details:
         parts.append(f"({details})")
     if error.hint:
+        if parts[-1][-1:].isalnum() or parts[-1].endswith("`"):
+            parts[-1] += "."
         parts.append(error.hint)
     click.echo("Error: " + " ".join(" ".join(parts).split()), err=True)
     return code

@@ -68,9 +68,15 @@ def _ensure_app(client: Client, app: str, title: str | None) -> bool:
     except ApiError as error:
         if error.http_status != 404:
             raise
+    else:
+        return False
+    try:
         client.create_app(app, title)
-        return True
-    return False
+    except ApiError as error:
+        if error.code != "app-exists":  # another import was faster
+            raise
+        return False
+    return True
 
 
 def _define(client: Client, plan: ImportPlan, app: str) -> list[str]:
