@@ -466,5 +466,3 @@ def test_indexes_serve_filters_and_orders(db: Any) -> None:
         ("name=like.Ch*", "ix_name"), ("order=num&limit=3", "ix_num"), ("order=name.desc&limit=3", "ix_name"),
     ]:  # fmt: skip
         assert index in plan(query), (query, plan(query))
-
-
