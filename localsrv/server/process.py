@@ -144,6 +144,7 @@ class Server:
         self._device = device_id(self._paths.device_file)
         self._vault = OsKeyring(f"localsrv:{self._device}", timeout_s=self._settings.vault_timeout_s)
         self._started = time.time()
+        self._started_on_clock = time.monotonic()  # one that nobody sets back
         self._leaving = asyncio.Event()
         self._hurrying = asyncio.Event()
         self.running = RunningServer(
@@ -286,7 +287,7 @@ class Server:
             "pid": self.running.pid,
             "url": self.running.url,
             "started_at": datetime.fromtimestamp(self._started, UTC).isoformat(timespec="seconds"),
-            "uptime_s": round(time.time() - self._started, 1),
+            "uptime_s": round(time.monotonic() - self._started_on_clock, 1),
             "data_dir": str(self._paths.data),
             "config_file": str(self._paths.config_file),
             "log_file": str(self._paths.log_file),
