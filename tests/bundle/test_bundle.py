@@ -153,7 +153,8 @@ def test_it_reaches_the_keyring(executable: Path, tmp_path: Path) -> None:
         try:
             vault = wait_until(
                 lambda: (
-                    (found := running.request("GET", "/api/v1/status").json()["vault"])["backend"] and found
+                    (found := running.request("GET", "/api/v1/status?vault=probe").json()["vault"])["backend"]
+                    and found
                 ),
                 what="the probe of the keyring",
             )
