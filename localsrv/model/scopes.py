@@ -1,8 +1,9 @@
 """Scopes and grants: what a token lets its bearer do.
 
-A scope is `<collection>:read`, `<collection>:write`, `*:read`, `*:write` or `admin`. `write` does not
-imply `read`. A grant holds scopes for one app, or for all with `*`; `admin` in it satisfies every scope of
-its app, and for `*` the whole server's.
+A scope is `<collection>:read`, `<collection>:write`, `*:read`, `*:write`, `sync` or `admin`. `write` does not
+imply `read`. `sync` is what another store needs to be kept in step: reading and writing every collection of
+the app, making new ones, and writing design documents. A grant holds scopes for one app, or for all with `*`;
+`admin` in it satisfies every scope of its app, and for `*` the whole server's.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ from localsrv.base.errors import InvalidValue
 from localsrv.model.schema import APP_ID
 
 ADMIN = "admin"
+SYNC = "sync"
 ALL = "*"
 
-_SCOPE = re.compile(r"(?:\*|[a-z][a-z0-9_]{0,62}):(?:read|write)\Z")
+_SCOPE = re.compile(r"(?:\*|[a-z_][a-z0-9_$()+/-]{0,200}):(?:read|write)\Z")
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?\Z")
 
 
@@ -44,6 +46,8 @@ class Grant:
         if scope in self.scopes or ADMIN in self.scopes:
             return True
         collection, _, action = scope.partition(":")
+        if SYNC in self.scopes and action in ("read", "write"):
+            return True
         return collection != ALL and bool(action) and f"*:{action}" in self.scopes
 
     def is_expired(self, now: float) -> bool:
@@ -71,11 +75,11 @@ def parse_scopes(values: object) -> frozenset[str]:
         raise InvalidValue("`scopes` must be a list.", hint='For example ["*:read", "orders:write"].')
     scopes = list(values)
     for scope in scopes:
-        if not isinstance(scope, str) or (scope != ADMIN and not _SCOPE.match(scope)):
+        if not isinstance(scope, str) or (scope not in (ADMIN, SYNC) and not _SCOPE.match(scope)):
             raise InvalidValue(
                 f"`{scope}` is not a scope.",
                 details="scopes",
-                hint="A scope is <collection>:read, <collection>:write, *:read, *:write or admin.",
+                hint="A scope is <collection>:read, <collection>:write, *:read, *:write, sync or admin.",
             )
     if not scopes:
         raise InvalidValue("A key needs at least one scope.", details="scopes", hint="For example *:read.")

@@ -92,7 +92,7 @@ class Guard:
             return None
         origin = self.cors_origin(request, site) or site.origin
         answer = web.Response(status=204, headers={"Access-Control-Max-Age": str(PREFLIGHT_SECONDS)})
-        answer.headers["Access-Control-Allow-Methods"] = "GET, HEAD, POST, PATCH, PUT, DELETE"
+        answer.headers["Access-Control-Allow-Methods"] = "GET, HEAD, POST, PATCH, PUT, DELETE, COPY"
         asked = headers.get(_REQUEST_HEADERS, "")
         if asked and _HEADER_LIST.issuperset(asked):
             answer.headers["Access-Control-Allow-Headers"] = asked

@@ -35,6 +35,7 @@ class Face(StrEnum):
 
     API = "api"
     REST = "rest"
+    COUCH = "couch"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,8 @@ class Route:
 
     `path` begins at the server's root for `Face.API` (`/api/v1/…`) and at the app's base for the other faces
     (`/rest/v1/{collection}`, served below `/apps/{app}` and on the app's own host). `{name}` stands for one
-    segment, percent-decoded; an encoded slash does not end it.
+    segment, percent-decoded; an encoded slash does not end it. A last `{name...}` takes one segment or more,
+    joined by slashes.
 
     `scope` is None (open), `"any"`, `"admin"`, or a scope whose `{name}` is taken from the path, such as
     `{collection}:read`. GET answers HEAD too.
@@ -71,20 +73,32 @@ class Route:
     @property
     def parameters(self) -> tuple[str, ...]:
         """The names in the path, in order."""
-        return tuple(s[1:-1] for s in self.path.split("/") if s.startswith("{"))
+        return tuple(_name(s) for s in self.path.split("/") if s.startswith("{"))
+
+
+REST_OF_PATH = "...}"
+"""How a segment ends that takes the rest of the path."""
+
+
+def _name(segment: str) -> str:
+    return segment[1:-1].removesuffix("...")
 
 
 class _Node:
-    __slots__ = ("fixed", "name", "routes", "variable")
+    __slots__ = ("fixed", "rest", "routes", "variable")
 
     def __init__(self) -> None:
         self.fixed: dict[str, _Node] = {}
         self.variable: _Node | None = None
+        self.rest: _Node | None = None
         self.routes: dict[str, tuple[Route, tuple[str, ...]]] = {}
 
 
 class RouteTable:
-    """Finds the routes of a path, given as decoded segments. A fixed segment goes before a variable one."""
+    """Finds the routes of a path, given as decoded segments.
+
+    A fixed segment goes before a variable one, and that before one that takes the rest of the path.
+    """
 
     def __init__(self, served: Iterable[tuple[str, Route]]) -> None:
         """`served` has each route with its path from the server's root. Twice the same is a ValueError."""
@@ -97,7 +111,10 @@ class RouteTable:
         names: list[str] = []
         for segment in path.split("/")[1:]:
             if segment.startswith("{"):
-                names.append(segment[1:-1])
+                names.append(_name(segment))
+                if segment.endswith(REST_OF_PATH):
+                    node.rest = node = node.rest or _Node()
+                    continue
                 if node.variable is None:
                     node.variable = _Node()
                 node = node.variable
@@ -125,9 +142,13 @@ class RouteTable:
         fixed = node.fixed.get(segments[at])
         if fixed is not None and (found := self._walk(fixed, segments, at + 1, values)):
             return found
-        if node.variable is not None and segments[at]:
-            return self._walk(node.variable, segments, at + 1, [*values, segments[at]])
-        return None
+        if not segments[at]:
+            return None
+        if node.variable is not None and (
+            found := self._walk(node.variable, segments, at + 1, [*values, segments[at]])
+        ):
+            return found
+        return None if node.rest is None else (node.rest, [*values, "/".join(segments[at:])])
 
 
 def decoded_segments(path: str) -> list[str]:
