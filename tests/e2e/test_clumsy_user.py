@@ -20,7 +20,8 @@ from tests.support.refusals import small_app
 from tests.support.server import RunningServer
 from tests.support.waiting import wait_until
 
-ROWS = 30_000
+ROWS = 120_000
+"""So many that an import is still under way when a busy machine notices its first rows."""
 
 
 def write_csv(file: Path, rows: int, mark: str = "first") -> Path:
