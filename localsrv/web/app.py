@@ -25,6 +25,8 @@ from localsrv.web.admin import (
     sign,
 )
 from localsrv.web.context import SERVICES, Services
+from localsrv.web.couch import errors as couch_errors
+from localsrv.web.couch import routes as couch
 from localsrv.web.dispatch import Dispatcher
 from localsrv.web.protocol import Server
 from localsrv.web.rest import errors as rest_errors
@@ -47,10 +49,10 @@ ADMIN_ROUTES: tuple[Route, ...] = (
 )
 """`/api/v1/…`, on the server's own host; what names an app also on that app's host."""
 
-APP_ROUTES: tuple[Route, ...] = (*openapi.APP_ROUTES, *rest.ROUTES)
+APP_ROUTES: tuple[Route, ...] = (*openapi.APP_ROUTES, *rest.ROUTES, *couch.ROUTES)
 """Below an app's base: `/apps/{app}/…`, and at the root of its own host."""
 
-RENDERERS = {Face.API: errors.render, Face.REST: rest_errors.render}
+RENDERERS = {Face.API: errors.render, Face.REST: rest_errors.render, Face.COUCH: couch_errors.render}
 
 
 def served() -> Iterator[tuple[str, Route]]:

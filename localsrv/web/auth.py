@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 from typing import TYPE_CHECKING
 
 from aiohttp import hdrs, web
@@ -13,7 +15,7 @@ from localsrv.services.grants import Grants
 from localsrv.web.addresses import Site
 from localsrv.web.context import Services, scope_missing
 from localsrv.web.guard import SEC_FETCH_SITE
-from localsrv.web.routes import ANY, Route, decoded_segments
+from localsrv.web.routes import ANY, Face, Route, decoded_segments
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,10 +37,17 @@ class Authenticator:
             Unauthenticated: no token, an unknown, expired or revoked one.
             Forbidden: it is bound to another origin or app, or lacks the scope.
         """
-        token = token_of(request.headers)
-        if token is not None:
+        signed = False
+        if route.face is Face.COUCH:
+            found = named(self._grants, request.headers)
+            if found is None:
+                raise Unauthenticated(
+                    "This needs a token.", hint="Sign in with Basic: `owner` or a key's name, and the token."
+                )
+        elif (token := token_of(request.headers)) is not None:
             found = self._grants.find(token)
         elif route.signable and "signature" in request.query:
+            signed = True
             found = self._grants.by_id(self._signer.verify(decoded_segments(request.raw_path), request.query))
         elif route.late_token and is_websocket(request):
             return None
@@ -48,7 +57,7 @@ class Authenticator:
             )
         if found is None:
             raise _unknown()
-        check(found, request, site, app, scope, signed=token is None)
+        check(found, request, site, app, scope, signed=signed)
         return found
 
 
@@ -84,6 +93,33 @@ def check(
             where = "another app" if app else "one app; this is about the whole server"
             raise Forbidden(f"This token belongs to {where}.", code="wrong-app", details=app)
         raise scope_missing(scope)
+
+
+def named(grants: Grants, headers: Mapping[str, str]) -> Grant | None:
+    """Who signs in on the sync face: by Basic (`owner` or the key's name, and the token) or as elsewhere.
+
+    None when there are no credentials.
+
+    Raises:
+        Unauthenticated: name and token do not belong together, or are not known.
+        BadRequest: as `token_of`.
+    """
+    value = headers.get(hdrs.AUTHORIZATION, "")
+    if value[:6].lower() != "basic ":
+        token = token_of(headers)
+        found = None if token is None else grants.find(token)
+        if token is not None and found is None:
+            raise _unknown()
+        return found
+    try:
+        # A token holds no colon, so the last one divides, whatever a key is called.
+        name, _, token = base64.b64decode(value[6:].strip(), validate=True).decode().rpartition(":")
+    except (binascii.Error, ValueError):
+        raise _unknown() from None
+    found = grants.find(token)
+    if found is None or name not in (found.name, found.id):
+        raise _unknown()
+    return found
 
 
 def token_of(headers: Mapping[str, str]) -> str | None:

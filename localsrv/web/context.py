@@ -13,6 +13,7 @@ from aiohttp import web
 
 from localsrv.base.errors import Forbidden, NotFound, Unauthenticated
 from localsrv.web.flight import Flight
+from localsrv.web.headers import Cors
 
 if TYPE_CHECKING:
     from localsrv.model.scopes import Grant
@@ -66,7 +67,7 @@ SERVICES = web.AppKey("services", Services)
 APPLICATION = web.RequestKey("application", web.Application)
 """aiohttp's own `request.app` comes with its router, which is not used (`web.dispatch`)."""
 CALL = web.RequestKey("call", Call)
-CORS = web.RequestKey("cors", str)
+CORS = web.RequestKey("cors", Cors)
 """The other origin that may read the answer, where there is one. A handler that begins its own stream hands
 it to `web.headers.decorate`."""
 

@@ -17,7 +17,7 @@ from multidict import istr
 from localsrv.base.errors import BadRequest
 from localsrv.web.addresses import Addresses, Site
 from localsrv.web.errors import ForeignOrigin, MisdirectedRequest
-from localsrv.web.headers import allow_origin
+from localsrv.web.headers import Cors, allow_origin
 
 SEC_FETCH_SITE = istr("Sec-Fetch-Site")
 _REQUEST_METHOD = istr("Access-Control-Request-Method")
@@ -81,7 +81,9 @@ class Guard:
             return origin
         raise _foreign(origin)
 
-    def preflight(self, request: web.Request, site: Site) -> web.Response | None:
+    def preflight(
+        self, request: web.Request, site: Site, with_credentials: bool = False
+    ) -> web.Response | None:
         """The answer to a CORS preflight; None when the request is none.
 
         Raises:
@@ -99,7 +101,7 @@ class Guard:
         for request_name, answer_name in _NETWORK_REQUESTS:
             if headers.get(request_name) == "true":
                 answer.headers[answer_name] = "true"
-        allow_origin(answer, origin)
+        allow_origin(answer, Cors(origin, with_credentials))
         return answer
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from aiohttp import hdrs, web
 from multidict import istr
 
@@ -14,19 +16,33 @@ EXPOSED_HEADERS = (
 )
 
 
-def decorate(response: web.StreamResponse, cors_origin: str | None) -> None:
+@dataclass(frozen=True, slots=True)
+class Cors:
+    """The other origin that may read an answer, and whether when it asked with credentials too."""
+
+    origin: str
+    with_credentials: bool = False
+
+
+def decorate(response: web.StreamResponse, cors: Cors | None) -> None:
     """Adds them. A handler that starts its own stream calls this before; all others need not."""
     headers = response.headers
     headers[hdrs.SERVER] = "localsrv"  # without versions, which only help those who look for holes
     headers[NOSNIFF] = "nosniff"
     headers.setdefault(RESOURCE_POLICY, "same-origin")
     headers.setdefault(REFERRER_POLICY, "no-referrer")
-    if cors_origin is not None:
-        allow_origin(response, cors_origin)
+    if cors is not None:
+        allow_origin(response, cors)
 
 
-def allow_origin(response: web.StreamResponse, origin: str) -> None:
-    """Lets pages of `origin` read the answer. Cookies carry no authority here, so credentials stay off."""
-    response.headers[hdrs.ACCESS_CONTROL_ALLOW_ORIGIN] = origin
+def allow_origin(response: web.StreamResponse, cors: Cors) -> None:
+    """Lets pages of the origin read the answer.
+
+    Cookies carry no authority here, so credentials stay off. The sync face alone allows them: PouchDB asks
+    for everything with `credentials: "include"`, and browsers hide the answer from it otherwise.
+    """
+    response.headers[hdrs.ACCESS_CONTROL_ALLOW_ORIGIN] = cors.origin
+    if cors.with_credentials:
+        response.headers[hdrs.ACCESS_CONTROL_ALLOW_CREDENTIALS] = "true"
     response.headers[hdrs.ACCESS_CONTROL_EXPOSE_HEADERS] = EXPOSED_HEADERS
     response.headers.add(hdrs.VARY, "Origin")

@@ -52,7 +52,7 @@ async def server_document(request: web.Request) -> web.Response:
     """The document of all routes."""
     paths: dict[str, Json] = {}
     for path, route in request[APPLICATION][SERVED]:
-        paths.setdefault(path, {})[route.method.lower()] = operation(path, route)
+        paths.setdefault(plain_path(path), {})[member(route.method)] = operation(path, route)
     return json_answer(_document("localsrv", services(request).addresses.url, paths, {}))
 
 
@@ -84,9 +84,20 @@ def _document(title: str, url: str, paths: Mapping[str, Json], schemas: Mapping[
     }
 
 
+def plain_path(path: str) -> str:
+    """A route's path as OpenAPI writes it: it has no word for parameters that take the rest of the path."""
+    return path.replace("...}", "}")
+
+
+def member(method: str) -> str:
+    """The name of an operation in a path item. COPY, which OpenAPI does not know, is an extension."""
+    return "x-copy" if method == "COPY" else method.lower()
+
+
 def operation(path: str, route: Route, fixed: Mapping[str, str] | None = None) -> Json:
     """A route as an OpenAPI operation. `fixed` are path parameters that `path` has values for already."""
     fixed = fixed or {}
+    path = plain_path(path)
     names = re.findall(r"\{(\w+)\}", path)
     parameters: list[Json] = [
         {"name": n, "in": "path", "required": True, "schema": {"type": "string"}} for n in names

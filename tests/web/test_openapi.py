@@ -10,10 +10,11 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from localsrv.web.app import served
+from localsrv.web.openapi import member, plain_path
 from localsrv.web.routes import ANY, OPEN, Route, RouteTable, decoded_segments
 from tests.web.conftest import WebServer
 
-METHODS = {"get", "put", "post", "delete", "options", "head", "patch", "trace"}
+METHODS = {"get", "put", "post", "delete", "options", "head", "patch", "trace", "x-copy"}
 
 
 def schemas_in(value: Any) -> Iterator[Any]:
@@ -68,10 +69,10 @@ def check(document: Any) -> None:
 async def test_every_route_is_in_the_servers_document(web_server: WebServer) -> None:
     document = (await web_server.ask("GET", "/api/v1/openapi.json")).json
     check(document)
-    described = {(m.upper(), p) for p, item in document["paths"].items() for m in item}
-    assert described == {(route.method, path) for path, route in served()}
+    described = {(m, p) for p, item in document["paths"].items() for m in item}
+    assert described == {(member(route.method), plain_path(path)) for path, route in served()}
     for path, route in served():
-        operation = document["paths"][path][route.method.lower()]
+        operation = document["paths"][plain_path(path)][member(route.method)]
         assert (operation.get("security") == []) == (route.scope is OPEN)
         assert route.scope is OPEN or operation["x-scope"]
 
@@ -181,6 +182,9 @@ TABLE = RouteTable(
         route("GET", "/a/{x}/c/{y}"),
         route("POST", "/a/b/d"),
         route("GET", "/a/"),
+        route("PUT", "/f/{x}"),
+        route("PUT", "/f/{x}/{rest...}"),
+        route("GET", "/f/{x}/fixed"),
     ]
 )
 
@@ -196,6 +200,13 @@ FOUND: list[tuple[str, dict[str, tuple[str, dict[str, str]]]]] = [
     ("/a/x%2Fy", {m: (p, {n: "x/y"}) for m, p, n in
                   (("GET", "/a/{x}", "x"), ("HEAD", "/a/{x}", "x"), ("DELETE", "/a/{y}", "y"))}),
     ("/a?b=/c", {"GET": ("/a", {}), "HEAD": ("/a", {}), "POST": ("/a", {})}),
+    ("/f/1", {"PUT": ("/f/{x}", {"x": "1"})}),
+    ("/f/1/a", {"PUT": ("/f/{x}/{rest...}", {"x": "1", "rest": "a"})}),
+    ("/f/1/a/b%2Fc//d/", {"PUT": ("/f/{x}/{rest...}", {"x": "1", "rest": "a/b/c//d/"})}),
+    ("/f/1/fixed/a", {"PUT": ("/f/{x}/{rest...}", {"x": "1", "rest": "fixed/a"})}),
+    ("/f/1/fixed", {m: ("/f/{x}/fixed", {"x": "1"}) for m in ("GET", "HEAD")}),
+    ("/f/1/", {}),
+    ("/f//a", {}),
     ("/", {}),
     ("/b", {}),
     ("/a/b/c", {}),
