@@ -54,7 +54,7 @@ $(VENV)/.node: tests/node/requirements.lock | $(BIN)/python
 run: $(VENV)/.run
 	@exec $(BIN)/python -m localsrv serve --offer-sample $(SERVE_ARGS)
 
-test: $(VENV)/.dev tests/node/node_modules/.stamp
+test: $(VENV)/.dev tests/node/node_modules/.stamp tests/bench/pouchdb/node_modules/.stamp
 	@sh tests/system-packages.sh chromium dbus gnome-keyring libglib2.0-bin procps sqlite3
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
@@ -68,7 +68,7 @@ format: $(VENV)/.dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(VENV)/.dev tests/bench/lite/node_modules/.stamp
+bench: $(VENV)/.dev tests/bench/lite/node_modules/.stamp tests/bench/pouchdb/node_modules/.stamp
 	@sh tests/system-packages.sh wrk
 	$(BIN)/python -m tests.bench $(BENCH_ARGS)
 
@@ -76,5 +76,5 @@ bundle: $(VENV)/.dev
 	$(BIN)/python build/bundle.py
 
 clean:
-	rm -rf $(VENV) dist tests/node/node_modules tests/bench/lite/node_modules
+	rm -rf $(VENV) dist tests/node/node_modules tests/bench/lite/node_modules tests/bench/pouchdb/node_modules
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis
