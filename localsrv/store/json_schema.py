@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from localsrv.base.errors import ConfigError, InvalidValue, SchemaViolation
-from localsrv.store.functions import compiled
+from localsrv.model.patterns import compiled
 
 
 def checker(schema: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], None]:

@@ -18,10 +18,11 @@ from typing import NamedTuple
 import orjson
 
 from localsrv.base.errors import BadRequest, InvalidValue
+from localsrv.model.patterns import compiled
 from localsrv.model.query import Condition, Filter, Group, Operator, Path, Quantifier
 from localsrv.model.query.ast import Literal
 from localsrv.store.driver import quoted
-from localsrv.store.functions import compiled, compiled_like
+from localsrv.store.functions import compiled_like
 from localsrv.store.query_fulltext import translate
 from localsrv.store.query_table import SEARCH_COLUMN, SYSTEM_COLUMNS, TableInfo, full_text_table
 from localsrv.store.query_values import CONVERT, SqlValue, container, json_path, plain_text, untyped

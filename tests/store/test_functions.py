@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from localsrv.base.errors import InvalidValue
+from localsrv.model.patterns import MAX_PATTERN, compiled
 from localsrv.store.driver import sqlite3
-from localsrv.store.functions import MAX_PATTERN, compiled, compiled_like, contains, register
+from localsrv.store.functions import compiled_like, contains, register
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,30 @@
+"""The order of JSON values in Mango: null, false, true, numbers, strings, arrays, objects.
+
+Source: CouchDB's documentation of view collation. Strings are ordered by code point (CouchDB uses ICU's
+order). Objects are compared name by name in the order in which their names were written, so that order
+matters.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+OrderKey: TypeAlias = tuple[Any, ...]
+
+ARRAY, OBJECT = 5, 6
+"""First parts of the keys of arrays and of objects."""
+
+
+def order_key(value: Any) -> OrderKey:
+    """A tuple that orders as the value does; equal values have equal keys, 1 and 1.0 among them."""
+    if isinstance(value, str):
+        return (4, value)
+    if value is None:
+        return (0,)
+    if isinstance(value, bool):
+        return (2,) if value else (1,)
+    if isinstance(value, (int, float)):
+        return (3, value)
+    if isinstance(value, list):
+        return (ARRAY, tuple(map(order_key, value)))
+    return (OBJECT, tuple((name, order_key(item)) for name, item in value.items()))
