@@ -12,6 +12,11 @@ def main() -> None:
 
         print(f"localsrv {__version__}")  # noqa: T201 - this is the answer
         return
+    if sys.argv[1:] == ["--javascript"]:  # a child of the server (localsrv.javascript); small, so no click
+        from localsrv.javascript import child
+
+        child.main()
+        return
     from localsrv.cli import run
 
     sys.exit(run())
