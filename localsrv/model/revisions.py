@@ -15,6 +15,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import pairwise
 from types import MappingProxyType
 
 from localsrv.base.errors import InvalidValue
@@ -76,18 +77,22 @@ def path_tree(path: Sequence[str], *, deleted: bool = False) -> Tree:
     Raises:
         InvalidValue: empty, or generations that do not go down one by one.
     """
+    check_path(path)
+    parents = (*path[1:], None)
+    return Tree(
+        MappingProxyType({r: Node(p, deleted and r == path[0]) for r, p in zip(path, parents, strict=True)})
+    )
+
+
+def check_path(path: Sequence[str]) -> None:
+    """Refuses what is no path of revisions, newest first. Raises as `path_tree`."""
     if not path:
         raise InvalidValue("A revision path is empty.", code="invalid-revision")
-    nodes: dict[str, Node] = {}
-    for i, revision in enumerate(path):
-        generation, _ = parse_revision(revision)
-        parent = path[i + 1] if i + 1 < len(path) else None
-        if parent is not None and parse_revision(parent)[0] != generation - 1:
-            raise InvalidValue(
-                f"Revision {parent} cannot be the parent of {revision}.", code="invalid-revision"
-            )
-        nodes[revision] = Node(parent, deleted and i == 0)
-    return Tree(MappingProxyType(nodes))
+    generation, _ = parse_revision(path[0])
+    for child, parent in pairwise(path):
+        generation -= 1
+        if parse_revision(parent)[0] != generation:
+            raise InvalidValue(f"Revision {parent} cannot be the parent of {child}.", code="invalid-revision")
 
 
 def revisions_path(start: int, ids: Sequence[str]) -> list[str]:

@@ -7,7 +7,7 @@ only the writer thread changes its counters and known fields, after COMMIT.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -33,7 +33,20 @@ COLUMN_TYPE: Mapping[FieldType, str] = {
     FieldType.JSON: "TEXT",
 }
 
+DESIGN = "_design/"
+"""How the ids of design documents begin."""
+
+REVS_LIMIT = 1000
+"""Revisions kept on each branch of a tree unless set (CouchDB's `_revs_limit`)."""
+
+_HIDDEN = "localsrv_design_"
+
 _SCALARS = frozenset({str, int, float, bool, type(None)})
+
+
+def is_design(document_id: object) -> bool:
+    """Whether an id, which may be anything that a client sent, is a design document's."""
+    return isinstance(document_id, str) and document_id.startswith(DESIGN)
 
 
 class CollectionState:
@@ -54,6 +67,13 @@ class CollectionState:
         # its group must not believe that there is nothing to look for.
         self.has_tombstones = False
         self.has_attachments = False
+        self.design: CollectionState | None = None
+        """The hidden collection of its design documents, once there was one."""
+        self.settings: Mapping[str, Any] = {}
+        d = definition
+        self.is_free = not (d.key or d.unique or d.relations or d.strict or d.fields or d.json_schema)
+        """Whether the definition says nothing of what a document must be."""
+        self.revs_limit = REVS_LIMIT
         self._all_columns = fields_getter(self.columns)
         self._moments = tuple((i, f.type) for i, f in enumerate(definition.fields) if f.type in SORTABLE)
         names = "".join(f", {quoted(c)}" for c in self.columns)
@@ -65,6 +85,15 @@ class CollectionState:
         self.update_sql = f"UPDATE {self.table} SET _rev = ?, _seq = ?, _body = ?{sets} WHERE _row = ?"
         self.get_sql = f"SELECT _body, _rev FROM {self.table} WHERE _id = ?"
         self._info: TableInfo | None = None
+
+    def home(self, document_id: str) -> CollectionState | None:
+        """Where a document of this id lies: here, or with the design documents (None while there is none)."""
+        return self.design if is_design(document_id) else self
+
+    @property
+    def parts(self) -> tuple[CollectionState, ...]:
+        """Itself, and its design documents if there are any."""
+        return (self,) if self.design is None else (self, self.design)
 
     @property
     def info(self) -> TableInfo:
@@ -126,19 +155,25 @@ class CollectionState:
 
 
 def load(connection: Connection) -> dict[str, CollectionState]:
-    """All collections of a file, with their counts."""
+    """All collections of a file, with their counts. Hidden ones are the `design` of theirs."""
     states: dict[str, CollectionState] = {}
+    hidden: dict[int, CollectionState] = {}
     rows = connection.execute(
         "SELECT number, name, definition FROM localsrv_collections ORDER BY number"
     ).fetchall()
     for number, name, definition in rows:
-        states[name] = load_one(
-            connection, number, parse_collection(name, json.loads(definition), couch_name=True)
-        )
+        if name.startswith(_HIDDEN):
+            hidden[int(name.removeprefix(_HIDDEN))] = load_one(connection, number, Collection(name))
+        else:
+            parsed = parse_collection(name, json.loads(definition), couch_name=True)
+            states[name] = load_one(connection, number, parsed)
+    for state in states.values():
+        state.design = hidden.get(state.number)
     return states
 
 
 def load_one(connection: Connection, number: int, definition: Collection) -> CollectionState:
+    """One collection with its counts and settings, without its design documents."""
     seen = connection.execute("SELECT name FROM localsrv_fields WHERE collection = ?", (number,)).fetchall()
     state = CollectionState(number, definition, frozenset(name for (name,) in seen))
     state.documents = _one(connection, f"SELECT count(*) FROM {state.table}")
@@ -149,7 +184,19 @@ def load_one(connection: Connection, number: int, definition: Collection) -> Col
     state.has_attachments = bool(
         _one(connection, "SELECT EXISTS (SELECT 1 FROM localsrv_attachments WHERE collection = ?)", number)
     )
+    settings = connection.execute("SELECT key, value FROM localsrv_settings WHERE collection = ?", (number,))
+    state.settings = {key: orjson.loads(value) for key, value in settings}
     return state
+
+
+def hidden_name(state: CollectionState) -> str:
+    """The name of the collection of a collection's design documents."""
+    return f"{_HIDDEN}{state.number}"
+
+
+def all_parts(states: Iterable[CollectionState]) -> list[CollectionState]:
+    """The collections and their hidden ones."""
+    return [part for state in states for part in state.parts]
 
 
 def last_seq(connection: Connection, states: Mapping[str, CollectionState]) -> int:
@@ -159,11 +206,19 @@ def last_seq(connection: Connection, states: Mapping[str, CollectionState]) -> i
         "SELECT max((SELECT coalesce(max(seq), 0) FROM localsrv_times),"
         " (SELECT CAST(value AS INTEGER) FROM localsrv_meta WHERE key = 'seq_floor'))",
     )
-    for state in states.values():
-        highest = max(highest, _one(connection, f"SELECT coalesce(max(_seq), 0) FROM {state.table}"))
-        newest = "SELECT coalesce(max(seq), 0) FROM localsrv_tombstones WHERE collection = ?"
-        highest = max(highest, _one(connection, newest, state.number))
-    return highest
+    return max([highest, *(newest_change(connection, part) for part in all_parts(states.values()))])
+
+
+def newest_change(connection: Connection, state: CollectionState) -> int:
+    """The number of a collection's latest change, without its design documents; 0 while there is none."""
+    return max(
+        _one(connection, f"SELECT coalesce(max(_seq), 0) FROM {state.table}"),
+        _one(
+            connection,
+            "SELECT coalesce(max(seq), 0) FROM localsrv_tombstones WHERE collection = ?",
+            state.number,
+        ),
+    )
 
 
 def _one(connection: Connection, sql: str, *parameters: object) -> int:

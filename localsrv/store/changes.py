@@ -1,7 +1,8 @@
 """The change feed: every document once, at its latest change, in the order of changes.
 
-A sequence token is `<epoch>-<number>`; the epoch changes when the file is restored from a backup or
-recovered, so that whoever remembers a token from before notices that its numbers mean nothing now.
+A sequence token is `<number>-<epoch>`, as CouchDB's begin with a number; the epoch changes when the
+file is restored from a backup or recovered, so that whoever remembers a token from before notices that its
+numbers mean nothing now.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ class EpochChanged(BadRequest):
 
 def encode_seq(epoch: str, number: int) -> str:
     """The token that clients see."""
-    return f"{epoch}-{number}"
+    return f"{number}-{epoch}"
 
 
 def decode_seq(epoch: str, token: str) -> int:
@@ -69,7 +70,7 @@ def decode_seq(epoch: str, token: str) -> int:
     """
     if token == "0":  # noqa: S105 - CouchDB's word for the beginning
         return 0
-    head, dash, number = token.rpartition("-")
+    number, dash, head = token.partition("-")
     if not dash or not number.isascii() or not number.isdecimal() or len(number) > 18:
         raise BadRequest(
             f"`{token[:80]}` is not a sequence token.",
@@ -158,10 +159,17 @@ def _change(
     matches: bool,
     row: str | None,
 ) -> Change:
-    found = connection.execute("SELECT source, cause FROM localsrv_sources WHERE seq = ?", (seq,)).fetchone()
-    source, cause = found or ("local", None)
+    source, cause = source_of(connection, seq)
     at = changed_at(connection, seq)
     return Change(seq, state.name, document_id, revision, deleted, source, cause, at, row, matches)
+
+
+def source_of(connection: Connection, seq: int) -> tuple[str, str | None]:
+    """`(source, cause)` of a change."""
+    found = connection.execute(
+        "SELECT source, cause, last FROM localsrv_sources WHERE seq <= ? ORDER BY seq DESC LIMIT 1", (seq,)
+    ).fetchone()
+    return (found[0], found[1]) if found and found[2] >= seq else ("local", None)
 
 
 def changed_at(connection: Connection, seq: int) -> str | None:

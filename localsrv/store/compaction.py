@@ -59,19 +59,24 @@ def forget_bodies(tx: Transaction, before: int) -> int:
     return len(found)
 
 
-def overgrown(connection: Connection, limit: int) -> list[tuple[int, str]]:
-    """`(collection number, id)` of documents with more than `limit` revisions."""
-    return connection.execute(
-        "SELECT collection, id FROM localsrv_revisions GROUP BY collection, id HAVING count(*) > ?", (limit,)
-    ).fetchall()
+def overgrown(connection: Connection, states: Sequence[CollectionState]) -> list[tuple[int, str]]:
+    """`(collection number, id)` of documents with more revisions than their collection's limit."""
+    limits = {state.number: state.revs_limit for state in states}
+    if not limits:
+        return []
+    rows = connection.execute(
+        "SELECT collection, id, count(*) FROM localsrv_revisions GROUP BY collection, id HAVING count(*) > ?",
+        (min(limits.values()),),
+    )
+    return [(number, i) for number, i, count in rows if number in limits and count > limits[number]]
 
 
-def stem(tx: Transaction, state: CollectionState, ids: Sequence[str], limit: int) -> int:
-    """Cuts the trees of some documents to `limit` revisions a branch; returns how many revisions went."""
+def stem(tx: Transaction, state: CollectionState, ids: Sequence[str]) -> int:
+    """Cuts the trees of some documents to the collection's limit; returns how many revisions went."""
     gone = 0
     for document_id in ids:
         tree = history.tree(tx.connection, state, document_id)
-        short = rev.stemmed(tree, limit)
+        short = rev.stemmed(tree, state.revs_limit)
         place = (state.number, document_id)
         for revision in tree.nodes.keys() - short.nodes.keys():
             tx.execute(
@@ -116,10 +121,11 @@ def obsolete_sources(
     `states` are all collections that had changes up to then.
     """
     numbers = ", ".join(str(state.number) for state in states) or "NULL"
-    latest = "".join(f" AND NOT EXISTS (SELECT 1 FROM {state.table} WHERE _seq = s.seq)" for state in states)
+    span = "BETWEEN s.seq AND s.last"
+    latest = "".join(f" AND NOT EXISTS (SELECT 1 FROM {state.table} WHERE _seq {span})" for state in states)
     return connection.execute(
-        f"SELECT s.seq FROM localsrv_sources AS s WHERE s.seq <= ?{latest} AND NOT EXISTS (SELECT 1"
-        f" FROM localsrv_tombstones AS t WHERE t.collection IN ({numbers}) AND t.seq = s.seq)",
+        f"SELECT s.seq FROM localsrv_sources AS s WHERE s.last <= ?{latest} AND NOT EXISTS (SELECT 1"
+        f" FROM localsrv_tombstones AS t WHERE t.collection IN ({numbers}) AND t.seq {span})",
         (until,),
     ).fetchall()
 

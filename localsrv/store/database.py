@@ -8,6 +8,7 @@ writer. Nothing here knows HTTP, scopes or tokens.
 from __future__ import annotations
 
 import asyncio
+import json
 import secrets
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,25 +16,45 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from localsrv.base.errors import LocalsrvError, NotFound, QueryTimeout
+from localsrv.base.errors import ConfigError, Conflict, InvalidValue, LocalsrvError, NotFound, QueryTimeout
 from localsrv.model.query import Count, Select
-from localsrv.model.schema import Collection
-from localsrv.store import changes, compaction, deadline, functions, reading, rules
+from localsrv.model.schema import Collection, parse_collection
+from localsrv.store import (
+    changes,
+    compaction,
+    deadline,
+    document_changes,
+    functions,
+    listing,
+    local_documents,
+    reading,
+    rules,
+)
 from localsrv.store.blobs import Blobs
-from localsrv.store.catalog import CollectionState, last_seq, load
+from localsrv.store.catalog import (
+    REVS_LIMIT,
+    CollectionState,
+    all_parts,
+    is_design,
+    last_seq,
+    load,
+)
 from localsrv.store.changes import ChangeBatch
-from localsrv.store.definitions import define, drop, known
+from localsrv.store.definitions import create_design, define, drop, known
+from localsrv.store.document_changes import ChangesQuery, DocumentChanges
 from localsrv.store.documents import Documents
 from localsrv.store.driver import Connection, translate
 from localsrv.store.editing import Edit, Editor, ImportResult
 from localsrv.store.engine import Transaction, Writer
 from localsrv.store.glance import Glances
 from localsrv.store.journal import Journal
+from localsrv.store.listing import AllDocs, AllDocsPage
+from localsrv.store.local_documents import LocalDocument
 from localsrv.store.migrations import migrate, snapshot
 from localsrv.store.query_sql import compile_count, compile_select, finish_row
 from localsrv.store.raw_sql import QueryResult, run_raw
 from localsrv.store.readers import Reader, Readers
-from localsrv.store.reading import AttachmentContent, Document
+from localsrv.store.reading import AttachmentContent, ConflictedDocument, Document, Revisions
 from localsrv.store.rows import InsertOptions, Rows, UpdateOptions, WriteResult, prepare_all
 from localsrv.store.rules import Violation
 
@@ -53,7 +74,26 @@ class StoreOptions:
     query_timeout_s: float = 10.0
     query_row_limit: int = 100_000
     retention_s: float = 30 * 86_400.0
-    revs_limit: int = 1000
+    revs_limit: int = REVS_LIMIT
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseInformation:
+    """What CouchDB tells of a database; design documents count.
+
+    Sizes in bytes: `size_file` is the app's whole file, the others are the bodies' (above 10,000 documents
+    estimated from a sample).
+    `number` never stands for another database of the file, not even for one of the same name later.
+    """
+
+    name: str
+    number: int
+    documents: int
+    deleted: int
+    last_seq: int
+    size_file: int
+    size_active: int
+    size_external: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,11 +191,81 @@ class Database:
 
         await self._writer.submit(operation, alone=True)
 
+    async def create_database(self, name: str) -> None:
+        """Makes a collection without any definition, under a name as CouchDB allows it.
+
+        Raises:
+            Conflict: (`code="collection-exists"`). InvalidValue: (`code="invalid-database-name"`).
+        """
+        try:
+            definition = parse_collection(name, {}, couch_name=True)
+        except ConfigError as error:
+            raise InvalidValue(
+                f"`{name[:80]}` cannot be the name of a database.",
+                code="invalid-database-name",
+                details=name[:80],
+                hint="Begin with a letter; only a-z, 0-9 and _ $ ( ) + - / are allowed.",
+            ) from error
+
+        def operation(tx: Transaction) -> None:
+            if any(state.casefold() == name.casefold() for state in self._states):
+                raise Conflict(f"`{name}` exists already.", code="collection-exists", details=name)
+            states, _ = define(tx, self._states, {name: definition})
+            tx.after_commit(lambda: self._use(states))
+
+        await self._writer.submit(operation, alone=True)
+
+    async def information(self, name: str) -> DatabaseInformation:
+        """Counts and sizes of one collection with its design documents."""
+        state = self.collection(name)
+        newest, active = await self._read(lambda c: listing.measures(c, state))
+        return DatabaseInformation(
+            name,
+            state.number,
+            sum(part.documents for part in state.parts),
+            sum(part.tombstones for part in state.parts),
+            newest,
+            sum(f.stat().st_size for f in self._files() if f.exists()),
+            active,
+            active,
+        )
+
+    def setting(self, name: str, key: str, default: Any = None) -> Any:
+        """A database's own setting, such as `security`."""
+        return self.collection(name).settings.get(key, default)
+
+    async def set_setting(self, name: str, key: str, value: Any) -> None:
+        """Keeps a setting as JSON. `revs_limit` (int > 0) is in force at once."""
+
+        def operation(tx: Transaction, state: CollectionState) -> None:
+            tx.execute(
+                "INSERT OR REPLACE INTO localsrv_settings VALUES (?, ?, ?)",
+                (state.number, key, json.dumps(value)),
+            )
+
+            def use() -> None:
+                state.settings = {**state.settings, key: value}
+                self._limit_revisions([state])
+
+            tx.after_commit(use)
+
+        await self._write(name, operation)
+
+    async def read(self, function: Callable[[Connection], T]) -> T:
+        """Runs a function of a read-only connection in one read transaction, with the deadline of queries."""
+        return await self._read(function)
+
+    async def write(self, name: str, function: Callable[[Transaction, CollectionState], T]) -> T:
+        """Runs an operation of the writer; it must be safe to run again (`store.engine`)."""
+        return await self._write(name, function)
+
     def size_bytes(self) -> int:
         """The file with its WAL, and the folder of large attachments."""
-        wal = self.path.with_name(self.path.name + "-wal")
-        own = sum(f.stat().st_size for f in (self.path, wal) if f.exists())
+        own = sum(f.stat().st_size for f in self._files() if f.exists())
         return own + sum(stat.st_size for _, stat in self._blobs.files())
+
+    def _files(self) -> tuple[Path, Path]:
+        return self.path, self.path.with_name(self.path.name + "-wal")
 
     # ---- data face
 
@@ -238,7 +348,23 @@ class Database:
 
     def get_document(self, name: str, document_id: str, revision: str | None = None) -> Document | None:
         """A document's winner, deleted or not, or one of its revisions; None when unknown or forgotten."""
-        return self._now(lambda c: reading.document(c, self.collection(name), document_id, revision))
+        home = self.collection(name).home(document_id)
+        return None if home is None else self._now(lambda c: reading.document(c, home, document_id, revision))
+
+    def revisions(self, name: str, document_id: str) -> Revisions | None:
+        """A document's revision tree, and which bodies are stored; None when it never existed."""
+        home = self.collection(name).home(document_id)
+        return None if home is None else self._now(lambda c: reading.revisions(c, home, document_id))
+
+    async def get_documents(self, name: str, ids: Sequence[str]) -> list[Document | None]:
+        """The winners of some documents, deleted ones too; None for unknown ones."""
+        state = self.collection(name)
+        return await self._read(lambda c: listing.get_documents(c, state, ids))
+
+    async def all_docs(self, name: str, query: AllDocs) -> AllDocsPage:
+        """Live documents in order of their ids, design documents among them."""
+        state = self.collection(name)
+        return await self._read(lambda c: listing.all_docs(c, state, query))
 
     async def documents(
         self, name: str, *, after: str | None = None, limit: int = 100, descending: bool = False
@@ -249,6 +375,7 @@ class Database:
 
     async def put(self, name: str, edit: Edit) -> str:
         """Writes one revision and returns it. See `editing.Editor.put`."""
+        await self._make_home(name, [edit])
         return await self._write(name, lambda tx, state: self._editor.put(tx, state, edit))
 
     async def put_many(
@@ -258,6 +385,7 @@ class Database:
 
         `new_edits=False` stores revisions made elsewhere under the ids they have (`Edit.path`).
         """
+        await self._make_home(name, edits)
         return await self._write(
             name, lambda tx, state: self._editor.put_many(tx, state, edits, new_edits=new_edits)
         )
@@ -266,12 +394,47 @@ class Database:
         """Stores documents as they are, tolerantly. See `editing.Editor.import_documents`."""
         return await self._write(name, lambda tx, state: self._editor.import_documents(tx, state, documents))
 
+    async def _make_home(self, name: str, edits: Sequence[Edit]) -> None:
+        """Makes the hidden collection of design documents before the first of them is written."""
+        if self.collection(name).design is not None or not any(is_design(e.id) for e in edits):
+            return
+
+        def operation(tx: Transaction) -> None:
+            state = known(self._states, name)
+            if state.design is None:
+                design = create_design(tx, state)
+                design.revs_limit = state.revs_limit
+                tx.after_commit(lambda: setattr(state, "design", design))
+
+        await self._writer.submit(operation, alone=True)
+
     async def open_revisions(
-        self, name: str, document_id: str, revisions: Sequence[str] | None
+        self, name: str, document_id: str, revisions: Sequence[str] | None, *, latest: bool = False
     ) -> list[Document]:
-        """Some revisions of a document, or all its leaves (None), winner first; forgotten bodies are None."""
+        """Some revisions of a document, or all its leaves (None), winner first; forgotten bodies are None.
+
+        `latest` gives the leaves that descend from a revision instead of it.
+        """
+        home = self.collection(name).home(document_id)
+        if home is None:
+            return []
+        return await self._read(
+            lambda c: reading.open_revisions(c, home, document_id, revisions, latest=latest)
+        )
+
+    async def open_many(
+        self, name: str, asked: Sequence[tuple[str, str | None]], *, latest: bool = False
+    ) -> list[list[tuple[Document, list[str]]]]:
+        """For each `(id, revision)`, None being the winner: what is known of it, each with its path."""
         state = self.collection(name)
-        return await self._read(lambda c: reading.open_revisions(c, state, document_id, revisions))
+        return await self._read(lambda c: reading.open_many(c, state, asked, latest=latest))
+
+    async def conflicts(
+        self, name: str, after: str | None = None, limit: int = 100
+    ) -> list[ConflictedDocument]:
+        """Documents with more than one live leaf, in order of their ids, beginning behind `after`."""
+        state = self.collection(name)
+        return await self._read(lambda c: reading.conflicted(c, state, after, limit))
 
     async def missing_revisions(
         self, name: str, asked: Mapping[str, Sequence[str]]
@@ -289,6 +452,28 @@ class Database:
         """Stored documents that break a rule of their collection."""
         state = self.collection(name)
         return await self._read(lambda c: list(rules.violations(c, self._states, state, limit)))
+
+    # ---- local documents
+
+    def get_local(self, name: str, local_id: str) -> LocalDocument | None:
+        """A local document by its id without `_local/`."""
+        state = self.collection(name)
+        return self._now(lambda c: local_documents.read(c, state, local_id))
+
+    async def local_documents(self, name: str, query: AllDocs) -> list[LocalDocument]:
+        """Local documents in order of their ids."""
+        state = self.collection(name)
+        return await self._read(lambda c: local_documents.read_all(c, state, query))
+
+    async def put_local(self, name: str, local_id: str, body: str, revision: str | None = None) -> str:
+        """Writes a local document (`body` JSON text without `_id` and `_rev`); see `local_documents.put`."""
+        return await self._write(
+            name, lambda tx, state: local_documents.put(tx, state, local_id, body, revision)
+        )
+
+    async def delete_local(self, name: str, local_id: str, revision: str | None = None) -> None:
+        """Removes a local document. Raises NotFound, Conflict."""
+        await self._write(name, lambda tx, state: local_documents.delete(tx, state, local_id, revision))
 
     # ---- attachments
 
@@ -325,9 +510,11 @@ class Database:
         self, name: str, document_id: str, attachment: str, revision: str | None = None
     ) -> AttachmentContent | None:
         """An attachment's facts with its bytes, or the file that holds them."""
-        state = self.collection(name)
+        home = self.collection(name).home(document_id)
+        if home is None:
+            return None
         return self._now(
-            lambda c: reading.attachment(c, self._blobs, state, document_id, attachment, revision)
+            lambda c: reading.attachment(c, self._blobs, home, document_id, attachment, revision)
         )
 
     # ---- change feed
@@ -364,6 +551,11 @@ class Database:
             )
         )
 
+    async def document_changes(self, name: str, query: ChangesQuery) -> DocumentChanges:
+        """The change feed of one collection in CouchDB's way, its design documents among the others."""
+        state = self.collection(name)
+        return await self._read(lambda c: document_changes.document_changes(c, state, query))
+
     async def wait_for_change(self, after: int) -> None:
         """Returns when a change newer than `after` is durable. Cancelled when the file closes."""
         while True:
@@ -391,8 +583,9 @@ class Database:
         counts = {"bodies": 0, "revisions": 0, "contents": 0, "files": 0}
         while forgotten := await self._writer.submit(lambda tx: compaction.forget_bodies(tx, before)):
             counts["bodies"] += forgotten
-        numbers = {state.number: state for state in self._states.values()}
-        for number, document_id in await self._read(lambda c: compaction.overgrown(c, options.revs_limit)):
+        parts = all_parts(self._states.values())
+        numbers = {state.number: state for state in parts}
+        for number, document_id in await self._read(lambda c: compaction.overgrown(c, parts)):
             if state := numbers.get(number):
                 counts["revisions"] += await self._stem(state, document_id)
         await self._writer.submit(lambda tx: compaction.forget_times(tx, before))
@@ -404,15 +597,14 @@ class Database:
 
     async def _forget_sources(self) -> None:
         until = self._committed  # before the collections, so that it holds all that had changes up to then
-        states = list(self._states.values())
+        states = all_parts(self._states.values())
         obsolete = await self._read(lambda c: compaction.obsolete_sources(c, states, until))
         for at in range(0, len(obsolete), compaction.BATCH):
             batch = obsolete[at : at + compaction.BATCH]
             await self._writer.submit(partial(compaction.forget_sources, numbers=batch))
 
     async def _stem(self, state: CollectionState, document_id: str) -> int:
-        limit = self._options.revs_limit
-        return await self._writer.submit(lambda tx: compaction.stem(tx, state, [document_id], limit))
+        return await self._writer.submit(lambda tx: compaction.stem(tx, state, [document_id]))
 
     async def snapshot(self, target: Path) -> None:
         """Writes a complete copy of the file as of now. Large attachments are not part of it."""
@@ -439,15 +631,23 @@ class Database:
         compaction.note_first_use(connection)
         self.epoch = connection.execute("SELECT value FROM localsrv_meta WHERE key = 'epoch'").fetchone()[0]
         self._states = load(connection)
+        self._limit_revisions(self._states.values())
         self._committed = last_seq(connection, self._states)
         # A file that was long not looked at is compacted after its next change; no timer is needed.
         self._compacted_at = -_COMPACT_EVERY if compaction.is_due(connection) else self._committed
         self._journal = Journal(self._committed)
-        self._documents = Documents(self._journal, self._options.revs_limit)
+        self._documents = Documents(self._journal)
         self._rows = Rows(self._documents, lambda: self._states, self._options.query_timeout_s)
-        self._editor = Editor(self._documents, self._blobs, lambda: self._states)
+        self._editor = Editor(self._documents, self._journal, self._blobs, lambda: self._states)
+
+    def _limit_revisions(self, states: Iterable[CollectionState]) -> None:
+        for state in states:
+            limit = state.settings.get("revs_limit", self._options.revs_limit)
+            for part in state.parts:
+                part.revs_limit = limit
 
     def _use(self, states: Mapping[str, CollectionState]) -> None:
+        self._limit_revisions(states.values())
         self._states = states
         self._loop.call_soon_threadsafe(self._glances.forget)
 
@@ -499,14 +699,22 @@ class Database:
 
 
 __all__ = [
+    "AllDocs",
+    "AllDocsPage",
     "ChangeBatch",
+    "ChangesQuery",
+    "ConflictedDocument",
     "Database",
+    "DatabaseInformation",
     "Document",
+    "DocumentChanges",
     "Edit",
     "ImportResult",
     "InsertOptions",
+    "LocalDocument",
     "NotFound",
     "QueryResult",
+    "Revisions",
     "RowPage",
     "StoreOptions",
     "UpdateOptions",

@@ -10,10 +10,14 @@ import orjson
 
 from localsrv.base.errors import ConfigError, NotFound
 from localsrv.model.schema import Collection, as_json, resolve_relations
-from localsrv.store.catalog import COLUMN_TYPE, CollectionState, load_one
+from localsrv.store.catalog import COLUMN_TYPE, CollectionState, hidden_name, load_one
 from localsrv.store.driver import quoted
 from localsrv.store.engine import Transaction
 from localsrv.store.query_table import full_text_table
+
+_TABLES_OF_COLLECTIONS = (
+    "collections", "fields", "tombstones", "revisions", "attachments", "synced", "local", "settings",
+)  # fmt: skip
 
 _FTS_RESERVED = ("rank", "rowid")
 
@@ -39,6 +43,7 @@ def define(
         elif state.definition != new:
             changes += _alter(tx, state, new)
             out[name] = load_one(tx.connection, state.number, new)
+            out[name].design = state.design
     _refresh_relation_indexes(tx, out)
     return out, changes
 
@@ -54,11 +59,17 @@ def drop(tx: Transaction, state: CollectionState, states: Mapping[str, Collectio
                     hint=f"Remove that relation or `{other.name}` first.",
                 )
     _drop_full_text(tx, state.definition)
-    tx.execute(f"DROP TABLE {state.table}")
-    for table in ("collections", "fields", "tombstones", "revisions", "attachments", "synced"):
-        column = "number" if table == "collections" else "collection"
-        tx.execute(f"DELETE FROM localsrv_{table} WHERE {column} = ?", (state.number,))
+    for part in state.parts:
+        tx.execute(f"DROP TABLE {part.table}")
+        for table in _TABLES_OF_COLLECTIONS:
+            column = "number" if table == "collections" else "collection"
+            tx.execute(f"DELETE FROM localsrv_{table} WHERE {column} = ?", (part.number,))
     tx.execute("UPDATE localsrv_meta SET value = ? WHERE key = 'seq_floor'", (str(seq),))
+
+
+def create_design(tx: Transaction, state: CollectionState) -> CollectionState:
+    """The collection of a collection's design documents, made now."""
+    return _create(tx, Collection(hidden_name(state)))
 
 
 def _create(tx: Transaction, new: Collection) -> CollectionState:

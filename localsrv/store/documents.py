@@ -27,7 +27,7 @@ from localsrv.store.engine import Transaction
 from localsrv.store.history import ONE_REVISION, Attachment, Current
 from localsrv.store.journal import Journal
 
-_SUPERSEDED, _WINNER, _CONFLICT = 0, 1, 2
+SUPERSEDED, WINNER, CONFLICT = 0, 1, 2
 
 _KEEP_OLD = (
     "INSERT INTO localsrv_revisions"
@@ -35,23 +35,22 @@ _KEEP_OLD = (
     " VALUES (?, ?, ?, ?, NULL, 0, 0, ?, ?)"
     " ON CONFLICT DO UPDATE SET state = 0, body = excluded.body, superseded = excluded.superseded"
 )
-_ADD_NODE = (
+ADD_NODE = (
     "INSERT INTO localsrv_revisions"
     " (collection, id, generation, digest, parent, deleted, state, body, superseded)"
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 
 
-def _count(state: CollectionState, attribute: str, by: int) -> Callable[[], None]:
+def count(state: CollectionState, attribute: str, by: int) -> Callable[[], None]:
     return lambda: setattr(state, attribute, getattr(state, attribute) + by)
 
 
 class Documents:
     """Revisions of documents in one file."""
 
-    def __init__(self, journal: Journal, revs_limit: int) -> None:
+    def __init__(self, journal: Journal) -> None:
         self._journal = journal
-        self._revs_limit = revs_limit
 
     # ---- the short paths
 
@@ -118,7 +117,7 @@ class Documents:
                     raise exists_already(state, document_id) from error
                 seen.add(document_id)
             raise
-        tx.after_commit(_count(state, "documents", len(documents)))
+        tx.after_commit(count(state, "documents", len(documents)))
 
     def extend(
         self,
@@ -140,7 +139,7 @@ class Documents:
         self._supersede(tx, state, current, seq)
         generation, digest = rev.parse_revision(revision)
         tx.execute(
-            _ADD_NODE, (state.number, current.id, generation, digest, current.rev, 0, _WINNER, None, None)
+            ADD_NODE, (state.number, current.id, generation, digest, current.rev, 0, WINNER, None, None)
         )
         if attachments:
             self._attach(tx, state, current.id, revision, attachments)
@@ -175,10 +174,10 @@ class Documents:
         self._supersede(tx, state, current, seq)
         generation, digest = rev.parse_revision(revision)
         tx.execute(
-            _ADD_NODE, (state.number, current.id, generation, digest, current.rev, 1, _WINNER, "{}", None)
+            ADD_NODE, (state.number, current.id, generation, digest, current.rev, 1, WINNER, "{}", None)
         )
         self._bury(tx, state, current.id, revision, seq)
-        tx.after_commit(_count(state, "documents", -1))
+        tx.after_commit(count(state, "documents", -1))
         return revision
 
     def _supersede(self, tx: Transaction, state: CollectionState, current: Current, seq: int) -> None:
@@ -199,7 +198,7 @@ class Documents:
             tx.execute(state.insert_sql, (document_id, revision, seq, text, *values))
         except sqlite3.IntegrityError as error:
             raise exists_already(state, document_id) from error
-        tx.after_commit(_count(state, "documents", 1))
+        tx.after_commit(count(state, "documents", 1))
 
     # ---- tombstones
 
@@ -226,7 +225,7 @@ class Documents:
             "INSERT INTO localsrv_tombstones VALUES (?, ?, ?, ?)", (state.number, document_id, revision, seq)
         )
         state.has_tombstones = True
-        tx.after_commit(_count(state, "tombstones", 1))
+        tx.after_commit(count(state, "tombstones", 1))
 
     def _unbury(
         self, tx: Transaction, state: CollectionState, document_id: str, parent: str, revision: str, seq: int
@@ -238,8 +237,8 @@ class Documents:
             f"UPDATE localsrv_revisions SET state = 0, superseded = ?{ONE_REVISION}",
             (seq, *where, *rev.parse_revision(parent)),
         )
-        tx.execute(_ADD_NODE, (*where, *rev.parse_revision(revision), parent, 0, _WINNER, None, None))
-        tx.after_commit(_count(state, "tombstones", -1))
+        tx.execute(ADD_NODE, (*where, *rev.parse_revision(revision), parent, 0, WINNER, None, None))
+        tx.after_commit(count(state, "tombstones", -1))
 
     # ---- the general path
 
@@ -313,7 +312,7 @@ class Documents:
             values = state.safe_column_values(document)
             self._insert_row(tx, state, document_id, path[0], seq, body_text(document), values)
         else:
-            merged = rev.stemmed(rev.merge(tree, new), self._revs_limit)
+            merged = rev.stemmed(rev.merge(tree, new), state.revs_limit)
             self._settle(tx, state, document_id, tree, merged, {path[0]: body_text(document)}, seq)
         if attachments:
             self._attach(tx, state, document_id, path[0], attachments)
@@ -339,7 +338,7 @@ class Documents:
         live = not new.nodes[winner].deleted
         if live and winner not in bodies:
             bodies[winner] = history.stored_body(tx.connection, state, document_id, winner) or "{}"
-        states = dict.fromkeys(new.nodes, _SUPERSEDED) | dict.fromkeys(leaves, _CONFLICT) | {winner: _WINNER}
+        states = dict.fromkeys(new.nodes, SUPERSEDED) | dict.fromkeys(leaves, CONFLICT) | {winner: WINNER}
         self._write_nodes(tx, where, new, states, bodies, winner if live else None, seq)
         for gone in old.nodes.keys() - new.nodes.keys():
             tx.execute(
@@ -372,10 +371,10 @@ class Documents:
         for revision, node in new.nodes.items():
             row = (node.parent, int(node.deleted), states[revision])
             body = None if revision == in_table else bodies.get(revision)
-            ended = seq if states[revision] == _SUPERSEDED else None
+            ended = seq if states[revision] == SUPERSEDED else None
             place = (*where, *rev.parse_revision(revision))
             if revision not in known:
-                tx.execute(_ADD_NODE, (*place, *row, body, ended))
+                tx.execute(ADD_NODE, (*place, *row, body, ended))
             elif known[revision] != row or body is not None or revision == in_table:
                 tx.execute(
                     "UPDATE localsrv_revisions SET parent = ?, deleted = ?, state = ?,"
@@ -401,7 +400,7 @@ class Documents:
         if live is None:
             if current is not None:
                 tx.execute(f"DELETE FROM {state.table} WHERE _row = ?", (current.row,))
-                tx.after_commit(_count(state, "documents", -1))
+                tx.after_commit(count(state, "documents", -1))
             if self._grave(tx.connection, state, document_id) is None:
                 self._bury(tx, state, document_id, winner, seq)
             else:
@@ -416,7 +415,7 @@ class Documents:
             tx.execute(state.update_sql, (live, seq, text, *values, current.row))
             return
         if tx.execute("DELETE FROM localsrv_tombstones WHERE collection = ? AND id = ?", where).rowcount:
-            tx.after_commit(_count(state, "tombstones", -1))
+            tx.after_commit(count(state, "tombstones", -1))
         self._insert_row(tx, state, document_id, live, seq, text, values)
 
     # ---- attachments

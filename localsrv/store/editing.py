@@ -6,21 +6,33 @@ import base64
 import binascii
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import orjson
 
 from localsrv.base.errors import BadRequest, InvalidValue, LocalsrvError, NotFound
 from localsrv.model import revisions as rev
 from localsrv.store import history, rules
+from localsrv.store.batches import (
+    MIN_BATCH,
+    create_all,
+    graft_all,
+    plain_creations,
+    unknown_among,
+    whole_histories,
+)
 from localsrv.store.blobs import Blob, Blobs
 from localsrv.store.catalog import CollectionState, canonical, identity_of
 from localsrv.store.documents import Documents, stale
 from localsrv.store.engine import Transaction
 from localsrv.store.history import Attachment, Current, check_id
+from localsrv.store.journal import Journal
 from localsrv.store.relations import Referrers, check_references
 from localsrv.store.rows import register_fields, remember_fields
 from localsrv.store.rules import Violation
+
+T = TypeVar("T")
 
 MAX_LISTED = 100
 """Violations told in one answer."""
@@ -33,6 +45,8 @@ class NewAttachment:
     name: str
     content_type: str
     blob: Blob
+    revpos: int = 0
+    """The generation it came in, where another replica says so; 0: that of the edit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +55,7 @@ class Edit:
 
     `parent` is the revision it changes, None to create or revive. `attachments` come with it, `kept` names
     those of the parent that stay. With `new_edits=False`, `path` is the revision and its ancestors, newest
-    first, and `stubs` the attachments whose bytes are known here by their SHA-256.
+    first, and `kept` are looked for at the newest ancestor that is known here.
     """
 
     id: str
@@ -89,13 +103,40 @@ def check_attachment(name: str, content_type: str) -> str:
     return content_type
 
 
+def home_of(state: CollectionState, document_id: str) -> CollectionState:
+    """Where a document lies. The collection of design documents is made before one is written."""
+    home = state.home(document_id)
+    assert home is not None
+    return home
+
+
+def _alone(tx: Transaction, write: Callable[[], T]) -> T | Exception:
+    """Runs a part of an operation in a savepoint of its own; a refusal undoes that part alone."""
+    mark = tx.mark()
+    tx.execute("SAVEPOINT one")
+    result: T | Exception
+    try:
+        result = write()
+    except LocalsrvError as error:
+        tx.execute("ROLLBACK TO one")
+        tx.reset(mark)
+        result = error
+    tx.execute("RELEASE one")
+    return result
+
+
 class Editor:
     """Edits of documents in one file."""
 
     def __init__(
-        self, documents: Documents, blobs: Blobs, states: Callable[[], Mapping[str, CollectionState]]
+        self,
+        documents: Documents,
+        journal: Journal,
+        blobs: Blobs,
+        states: Callable[[], Mapping[str, CollectionState]],
     ) -> None:
         self._documents = documents
+        self._journal = journal
         self._blobs = blobs
         self._states = states
         self._referrers = Referrers(documents, states)
@@ -110,9 +151,13 @@ class Editor:
             RelationViolation: a rule says no. NotFound: `kept` names what the parent does not have.
         """
         document_id = check_id(edit.id)
+        state = home_of(state, document_id)
         document = dict(edit.document)
         new_fields: set[str] = set()
-        if not edit.deleted and not document_id.startswith("_design/"):
+        if state.is_free:  # such as every database that a CouchDB client made: any field name is taken
+            if not edit.deleted:
+                remember_fields(tx, state, document.keys() - state.known_fields)
+        elif not edit.deleted:
             document = state.shape.checked(document, new_fields)
             self._check_identity(state, document_id, document)
         attachments = self._attachments(tx, state, edit)
@@ -142,30 +187,52 @@ class Editor:
     def put_many(
         self, tx: Transaction, state: CollectionState, edits: Sequence[Edit], *, new_edits: bool
     ) -> list[str | Exception]:
-        """Writes several edits, each in a savepoint of its own."""
+        """Writes several edits, each for itself: those that go together at once, the others one by one."""
+        done = self._put_together(tx, state, edits, new_edits=new_edits) if len(edits) >= MIN_BATCH else {}
         write = self.put if new_edits else self._graft
-        out: list[str | Exception] = []
-        for edit in edits:
-            mark = tx.mark()
-            tx.execute("SAVEPOINT one")
-            try:
-                out.append(write(tx, state, edit))
-            except LocalsrvError as error:
-                tx.execute("ROLLBACK TO one")
-                tx.reset(mark)
-                out.append(error)
-            tx.execute("RELEASE one")
-        return out
+        return [
+            done[at] if at in done else _alone(tx, partial(write, tx, state, e)) for at, e in enumerate(edits)
+        ]
+
+    def _put_together(
+        self, tx: Transaction, state: CollectionState, edits: Sequence[Edit], *, new_edits: bool
+    ) -> dict[int, str]:
+        """Position → revision of the edits that could be written together."""
+        positions = plain_creations(state, edits) if new_edits else whole_histories(edits)
+        unknown = unknown_among(tx, state, [edits[at].id for at in positions]) if positions else ()
+        positions = [at for at in positions if edits[at].id in unknown]
+        if not positions or len({(edits[at].source, edits[at].cause) for at in positions}) > 1:
+            return {}
+        chosen = [edits[at] for at in positions]
+
+        def write() -> list[str]:
+            names: set[str] = set().union(*(e.document for e in chosen if not e.deleted))
+            remember_fields(tx, state, names - state.known_fields)
+            if new_edits:
+                return create_all(tx, self._journal, state, chosen)
+            graft_all(tx, self._journal, state, chosen)
+            return [e.path[0] for e in chosen]
+
+        revisions = _alone(tx, write)
+        if isinstance(revisions, Exception):  # one of them is refused: each alone will tell which
+            return {}
+        return dict(zip(positions, revisions, strict=True))
 
     def _graft(self, tx: Transaction, state: CollectionState, edit: Edit) -> str:
         """Stores a revision made elsewhere, whatever it says."""
         check_id(edit.id)
-        attachments = self._attachments(tx, state, edit)
+        state = home_of(state, edit.id)
+        rev.check_path(edit.path)
+        if not edit.deleted and history.body(tx.connection, state, edit.id, edit.path[0]) is not None:
+            attachments: list[Attachment] = []  # it is here already; what it keeps need not be looked for
+        else:
+            attachments = self._attachments(tx, state, edit)
         self._documents.graft(
             tx, state, edit.id, edit.path, edit.document,
             deleted=edit.deleted, attachments=attachments, source=edit.source, cause=edit.cause,
         )  # fmt: skip
-        remember_fields(tx, state, edit.document.keys() - state.known_fields)
+        if not edit.deleted:
+            remember_fields(tx, state, edit.document.keys() - state.known_fields)
         return edit.path[0]
 
     @staticmethod
@@ -179,35 +246,52 @@ class Editor:
             )
 
     def _attachments(self, tx: Transaction, state: CollectionState, edit: Edit) -> list[Attachment]:
-        parent = edit.parent or (edit.path[1] if len(edit.path) > 1 else None)
         out: dict[str, Attachment] = {}
-        if edit.kept and parent is not None:
-            there = {a.name: a for a in history.attachments(tx.connection, state, edit.id, parent)}
-            for name in edit.kept:
-                if name not in there:
-                    if not edit.path and parent not in rev.leaves(
-                        history.tree(tx.connection, state, edit.id)
-                    ):
-                        raise stale(state, edit.id)
-                    raise NotFound(
-                        f"Revision {parent} has no attachment `{name[:200]}`.", code="no-attachment"
-                    )
-                out[name] = there[name]
+        if edit.kept:
+            ancestors = edit.path[1:] if edit.path else () if edit.parent is None else (edit.parent,)
+            there = self._kept(tx, state, edit, ancestors)
+            out = {name: there[name] for name in edit.kept}
         for new in edit.attachments:
             check_attachment(new.name, new.content_type)
             self._blobs.register(tx, new.blob)
-            out[new.name] = Attachment(new.name, new.content_type, new.blob.sha256)
+            out[new.name] = Attachment(new.name, new.content_type, new.blob.sha256, new.revpos)
         return list(out.values())
+
+    def _kept(
+        self, tx: Transaction, state: CollectionState, edit: Edit, ancestors: Sequence[str]
+    ) -> dict[str, Attachment]:
+        """The attachments that an edit keeps, each from the newest ancestor that has it."""
+        there: dict[str, Attachment] = {}
+        wanted = set(edit.kept)
+        for ancestor in ancestors:
+            for found in history.attachments(tx.connection, state, edit.id, ancestor):
+                there.setdefault(found.name, found)
+            if wanted <= there.keys():
+                return there
+        if edit.parent is not None and edit.parent not in rev.leaves(
+            history.tree(tx.connection, state, edit.id)
+        ):
+            raise stale(state, edit.id)
+        lacking = next(name for name in edit.kept if name not in there)
+        raise NotFound(
+            f"No known ancestor of `{edit.id[:200]}` has an attachment `{lacking[:200]}`.",
+            code="no-attachment",
+            details=lacking[:200],
+        )
 
     def mark_synced(
         self, tx: Transaction, state: CollectionState, peer: str, revisions: Iterable[tuple[str, str]]
     ) -> None:
         """Remembers what a peer has."""
+        rows = []
+        for document_id, revision in revisions:
+            if home := state.home(document_id):
+                rows.append((home.number, document_id, peer, *rev.parse_revision(revision)))
         tx.executemany(
             "INSERT INTO localsrv_synced VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE"
             " SET generation = excluded.generation, digest = excluded.digest"
             " WHERE excluded.generation > generation",
-            [(state.number, i, peer, *rev.parse_revision(revision)) for i, revision in revisions],
+            rows,
         )
 
     # ---- attachments of live documents
@@ -228,6 +312,7 @@ class Editor:
             NotFound: no such document. Conflict: `if_match` is not its revision. InvalidValue: a bad name.
         """
         check_attachment(name, content_type)
+        state = home_of(state, document_id)
         current = self._live(tx, state, document_id, if_match)
         self._blobs.register(tx, blob)
         new = Attachment(name, content_type, blob.sha256)
@@ -240,6 +325,7 @@ class Editor:
         self, tx: Transaction, state: CollectionState, document_id: str, name: str, if_match: str | None
     ) -> str:
         """Removes an attachment by a new revision. Raises NotFound, Conflict."""
+        state = home_of(state, document_id)
         current = self._live(tx, state, document_id, if_match)
         attached = self._attached(tx, state, current)
         left = [a for a in attached if a.name != name]

@@ -34,5 +34,8 @@ class Journal:
             tx.execute("INSERT OR REPLACE INTO localsrv_times VALUES (?, ?)", (seq, now))
             tx.after_commit(partial(setattr, self, "_noted_at", now))
         if source is not None or cause is not None:
-            tx.execute("INSERT INTO localsrv_sources VALUES (?, ?, ?)", (seq, source or "local", cause))
+            tx.execute(
+                "INSERT INTO localsrv_sources (seq, last, source, cause) VALUES (?, ?, ?, ?)",
+                (seq, self.last, source or "local", cause),
+            )
         return seq

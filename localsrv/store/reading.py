@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from localsrv.model import revisions as rev
+from localsrv.model.revisions import Tree
 from localsrv.store import history
 from localsrv.store.blobs import Blobs
 from localsrv.store.catalog import CollectionState
@@ -57,7 +58,7 @@ def document(
     found = connection.execute(state.get_sql, (document_id,)).fetchone()
     if found is not None and revision in (None, found[1]):
         return Document(
-            document_id, found[1], False, found[0], _infos(connection, state, document_id, found[1])
+            document_id, found[1], False, found[0], attachments_of(connection, state, document_id, found[1])
         )
     if revision is None:
         row = connection.execute(
@@ -74,11 +75,11 @@ def document(
     if row is None:
         return None
     return Document(
-        document_id, revision, bool(row[0]), row[1], _infos(connection, state, document_id, revision)
+        document_id, revision, bool(row[0]), row[1], attachments_of(connection, state, document_id, revision)
     )
 
 
-def _infos(
+def attachments_of(
     connection: Connection, state: CollectionState, document_id: str, revision: str
 ) -> tuple[AttachmentInfo, ...]:
     if not state.has_attachments:
@@ -107,19 +108,131 @@ def documents(
         f"SELECT _id, _rev, _body FROM {state.table}{condition} ORDER BY _id {direction} LIMIT ?",
         (*parameters, limit),
     ).fetchall()
-    return [Document(i, r, False, body, _infos(connection, state, i, r)) for i, r, body in rows]
+    return [Document(i, r, False, body, attachments_of(connection, state, i, r)) for i, r, body in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class Revisions:
+    """A document's tree, its winner, and the revisions whose body is stored."""
+
+    tree: Tree
+    winner: str
+    available: frozenset[str]
+
+
+def revisions(connection: Connection, state: CollectionState, document_id: str) -> Revisions | None:
+    """What is known of a document's history; None when it never existed."""
+    tree = history.tree(connection, state, document_id)
+    winner = rev.winner(tree)
+    if winner is None:
+        return None
+    stored = connection.execute(
+        "SELECT generation || '-' || digest FROM localsrv_revisions"
+        " WHERE collection = ? AND id = ? AND body IS NOT NULL",
+        (state.number, document_id),
+    )
+    live = () if tree.nodes[winner].deleted else (winner,)
+    return Revisions(tree, winner, frozenset((*(r for (r,) in stored), *live)))
 
 
 def open_revisions(
     connection: Connection,
     state: CollectionState,
     document_id: str,
-    revisions: Sequence[str] | None,
+    wanted: Sequence[str] | None,
+    *,
+    latest: bool,
 ) -> list[Document]:
-    """The revisions asked for that are known, or all leaves, winner first."""
-    wanted = rev.leaves(history.tree(connection, state, document_id)) if revisions is None else revisions
-    found = (document(connection, state, document_id, revision) for revision in wanted)
-    return [d for d in found if d is not None]
+    """The revisions asked for that are known, or all leaves, winner first.
+
+    `latest` gives, instead of a revision that was superseded, the leaves that descend from it.
+    """
+    return [found for found, _ in opened(connection, state, document_id, wanted, latest=latest)]
+
+
+def opened(
+    connection: Connection,
+    state: CollectionState,
+    document_id: str,
+    wanted: Sequence[str] | None,
+    *,
+    latest: bool,
+) -> list[tuple[Document, list[str]]]:
+    """As `open_revisions`, each with its path, newest first."""
+    tree = history.tree(connection, state, document_id)
+    leaves = rev.leaves(tree)
+    if wanted is None:
+        wanted = leaves
+    elif latest:
+        wanted = [r for asked in wanted if asked in tree for r in _latest(tree, leaves, asked)]
+    found = ((document(connection, state, document_id, r), r) for r in dict.fromkeys(wanted))
+    return [(d, list(rev.ancestry(tree, r))) for d, r in found if d is not None]
+
+
+def _latest(tree: Tree, leaves: Sequence[str], revision: str) -> list[str]:
+    return [leaf for leaf in leaves if leaf == revision or revision in rev.ancestry(tree, leaf)]
+
+
+def open_many(
+    connection: Connection,
+    state: CollectionState,
+    asked: Sequence[tuple[str, str | None]],
+    *,
+    latest: bool,
+) -> list[list[tuple[Document, list[str]]]]:
+    """For each `(id, revision)` what is known of it with its path, newest first.
+
+    Revision None stands for the winner, `"all"` for every leaf, winner first.
+    """
+    out: list[list[tuple[Document, list[str]]]] = []
+    for document_id, revision in asked:
+        home = state.home(document_id)
+        if home is None:
+            out.append([])
+            continue
+        row = connection.execute(home.get_sql, (document_id,)).fetchone()
+        if row is not None and revision in (None, row[1]) and row[1].startswith("1-"):
+            attached = attachments_of(connection, home, document_id, row[1])
+            out.append([(Document(document_id, row[1], False, row[0], attached), [row[1]])])
+            continue
+        if revision == "all":
+            out.append(opened(connection, home, document_id, None, latest=False))
+            continue
+        wanted = revision
+        if wanted is None:
+            there = document(connection, home, document_id, None)
+            if there is None:
+                out.append([])
+                continue
+            wanted = there.rev
+        out.append(opened(connection, home, document_id, [wanted], latest=latest))
+    return out
+
+
+@dataclass(frozen=True, slots=True)
+class ConflictedDocument:
+    """A live document with other live leaves, in the order in which they would win."""
+
+    id: str
+    winner: str
+    leaves: tuple[str, ...]
+
+
+def conflicted(
+    connection: Connection, state: CollectionState, after: str | None, limit: int
+) -> list[ConflictedDocument]:
+    """Documents in conflict, in order of their ids, design documents not among them."""
+    rows = connection.execute(
+        "SELECT DISTINCT id FROM localsrv_revisions"
+        " WHERE collection = ? AND state = 2 AND NOT deleted AND id > ? ORDER BY id LIMIT ?",
+        (state.number, after or "", limit),
+    ).fetchall()
+    out = []
+    for (document_id,) in rows:
+        tree = history.tree(connection, state, document_id)
+        winner, *others = (leaf for leaf in rev.leaves(tree) if not tree.nodes[leaf].deleted)
+        out.append(ConflictedDocument(document_id, winner, tuple(others)))
+    return out
 
 
 def missing_revisions(
@@ -127,9 +240,10 @@ def missing_revisions(
 ) -> dict[str, tuple[list[str], list[str]]]:
     """What a peer should send; see `Database.missing_revisions`."""
     out: dict[str, tuple[list[str], list[str]]] = {}
-    for document_id, revisions in asked.items():
-        tree = history.tree(connection, state, document_id)
-        if absent := rev.missing(tree, revisions):
+    for document_id, wanted in asked.items():
+        home = state.home(document_id)
+        tree = rev.EMPTY if home is None else history.tree(connection, home, document_id)
+        if absent := rev.missing(tree, wanted):
             ancestors = {a: None for r in absent for a in rev.possible_ancestors(tree, r)}
             out[document_id] = (absent, list(ancestors))
     return out

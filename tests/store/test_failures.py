@@ -144,8 +144,11 @@ async def test_a_migration_is_one_transaction_after_a_snapshot(tmp_path: Path, m
 
     folder = tmp_path / "sql" / "app"
     folder.mkdir(parents=True)
-    real = migrations.resources.files("localsrv.store") / "sql" / "app" / "0001-documents.sql"
-    (folder / "0001-documents.sql").write_text(real.read_text())
+    real = migrations.resources.files("localsrv.store") / "sql" / "app"
+    scripts = sorted(entry.name for entry in real.iterdir())
+    for name in scripts:
+        (folder / name).write_text((real / name).read_text())
+    now, later = len(scripts), len(scripts) + 1
     monkeypatch.setattr(migrations.resources, "files", lambda _: tmp_path)
     migrations._scripts.cache_clear()
     try:
@@ -153,23 +156,25 @@ async def test_a_migration_is_one_transaction_after_a_snapshot(tmp_path: Path, m
         await db.define(collections(t={}))
         await db.insert("t", [{"id": "a"}])
         await db.close()
-        (folder / "0002-next.sql").write_text("CREATE TABLE extra (x);\nINSERT INTO nowhere VALUES (1);\n")
+        (folder / f"{later:04}-next.sql").write_text(
+            "CREATE TABLE extra (x);\nINSERT INTO nowhere VALUES (1);\n"
+        )
         migrations._scripts.cache_clear()
         with pytest.raises(StorageError):
             await Database.open(tmp_path / "app.db", tmp_path / "blobs")
         connection = connect(tmp_path / "app.db")
-        assert connection.execute("PRAGMA user_version").fetchone() == (1,)
+        assert connection.execute("PRAGMA user_version").fetchone() == (now,)
         assert connection.execute("SELECT count(*) FROM sqlite_master WHERE name = 'extra'").fetchone() == (
             0,
         )
         connection.close()
-        saved = connect(tmp_path / "app.before-2.db")
+        saved = connect(tmp_path / f"app.before-{later}.db")
         assert saved.execute("SELECT _id FROM t").fetchall() == [("a",)]
         saved.close()
-        (folder / "0002-next.sql").write_text("-- more\nCREATE TABLE extra (x);\n")
+        (folder / f"{later:04}-next.sql").write_text("-- more\nCREATE TABLE extra (x);\n")
         db = await Database.open(tmp_path / "app.db", tmp_path / "blobs")
         assert db.get_row("t", "a") is not None
-        assert (await db.raw_query("PRAGMA user_version")).rows == [(2,)]
+        assert (await db.raw_query("PRAGMA user_version")).rows == [(later,)]
         await db.close()
     finally:
         migrations._scripts.cache_clear()
