@@ -53,9 +53,44 @@ def sort_key(value: Any) -> bytes:
     return ARRAY + b"".join([sort_key(inner) for inner in value]) + _END
 
 
-def group_prefix(key: Any, level: int) -> Any:
-    """What a key is grouped by at `group_level` `level` (above 0): the first elements of an array."""
-    return key[:level] if isinstance(key, list) else key
+def group_prefix(key: bytes, level: int) -> bytes:
+    """What the sort key of an array has in common with others at `group_level` `level` (above 0).
+
+    The bytes of the first elements, without an end, so that all keys of the group begin with them; the whole
+    of what is no array or has fewer elements than that.
+    """
+    if key[:1] != ARRAY:
+        return key
+    at = 1
+    for _ in range(level):
+        if key[at] == 0:
+            return key
+        at = _behind(key, at)
+    return key[:at]
+
+
+def _behind(key: bytes, at: int) -> int:
+    """Where the value that begins at `at` ends."""
+    depth = 0
+    while True:
+        kind = key[at]
+        if kind == 0:
+            depth -= 1
+            at += 1
+        elif kind == 5:
+            at = key.index(0, at + 1)
+            while key[at + 1 : at + 2] == b"\xff":
+                at = key.index(0, at + 1)
+            at += 1
+        elif kind == 4:
+            at += 9
+        elif kind >= 6:
+            depth += 1
+            at += 1
+        else:
+            at += 1
+        if depth == 0:
+            return at
 
 
 def compare(one: Any, other: Any) -> int:
@@ -64,10 +99,10 @@ def compare(one: Any, other: Any) -> int:
     if rank != other_rank:
         return rank - other_rank
     if isinstance(one, str):
-        return (one > other) - (one < other)
+        return int(one > other) - int(one < other)
     if rank == _RANK_OF_NUMBERS:
         left, right = _double(one), _double(other)
-        return (left > right) - (left < right)
+        return int(left > right) - int(left < right)
     if isinstance(one, Mapping):
         return _compare_all(
             [part for pair in one.items() for part in pair], [part for pair in other.items() for part in pair]

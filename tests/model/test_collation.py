@@ -93,21 +93,6 @@ def test_equal_numbers_are_one_key(one: Any, other: Any) -> None:
     assert sort_key(one) == sort_key(other)
 
 
-@pytest.mark.parametrize(
-    ("key", "level", "expected"),
-    [
-        ([1, 2, 3], 2, [1, 2]),
-        ([1], 2, [1]),
-        ([], 1, []),
-        ("abc", 1, "abc"),
-        ({"a": 1}, 1, {"a": 1}),
-        (None, 3, None),
-    ],
-)
-def test_group_prefix(key: Any, level: int, expected: Any) -> None:
-    assert group_prefix(key, level) == expected
-
-
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=6) | st.text("\0\x01a\xff", max_size=4)
 NUMBERS = st.integers(-(2**64), 2**64) | st.floats(allow_nan=False, allow_infinity=False)
 KEYS = st.recursive(
@@ -129,3 +114,19 @@ def test_sorting_by_bytes_is_sorting_by_keys(keys: list[Any]) -> None:
     assert list(map(sort_key, sorted(keys, key=sort_key))) == list(
         map(sort_key, sorted(keys, key=cmp_to_key(compare)))
     )
+
+
+@given(st.lists(KEYS, max_size=5), st.lists(KEYS, max_size=5), st.integers(1, 4))
+def test_arrays_with_the_same_beginning_are_one_group(one: list[Any], other: list[Any], level: int) -> None:
+    same = sort_key(one[:level]) == sort_key(other[:level])
+    found = [group_prefix(sort_key(key), level) for key in (one, other)]
+    assert (found[0] == found[1]) == same
+
+
+@given(KEYS, st.integers(1, 4))
+def test_a_group_begins_with_its_prefix(key: Any, level: int) -> None:
+    whole = sort_key(key)
+    prefix = group_prefix(whole, level)
+    assert whole.startswith(prefix)
+    if not isinstance(key, list) or len(key) < level:
+        assert prefix == whole
