@@ -16,7 +16,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from localsrv.base.errors import ConfigError, Conflict, InvalidValue, LocalsrvError, NotFound, QueryTimeout
+from localsrv.base.errors import (
+    ConfigError,
+    Conflict,
+    InvalidValue,
+    LocalsrvError,
+    NotFound,
+    QueryTimeout,
+    Unavailable,
+)
 from localsrv.model.query import Count, Select
 from localsrv.model.schema import Collection, parse_collection
 from localsrv.store import (
@@ -57,6 +65,8 @@ from localsrv.store.readers import Reader, Readers
 from localsrv.store.reading import AttachmentContent, ConflictedDocument, Document, Revisions
 from localsrv.store.rows import InsertOptions, Rows, UpdateOptions, WriteResult, prepare_all
 from localsrv.store.rules import Violation
+from localsrv.store.views import FILE_NAME, ViewFile
+from localsrv.store.views import remove as remove_views
 
 T = TypeVar("T")
 
@@ -119,6 +129,8 @@ class Database:
         self._compacted_at = 0
         self._compacting: asyncio.Task[None] | None = None
         self._closing = False
+        self._views: ViewFile | None = None
+        self._opening_views = asyncio.Lock()
         self._writer = Writer(path, self._set_up, self._on_commit)
         self._readers = Readers(path, functions.register)
         self._point: Reader
@@ -149,6 +161,9 @@ class Database:
             await asyncio.gather(self._compacting, return_exceptions=True)
         for waiter in self._waiters:
             waiter.cancel()
+        async with self._opening_views:
+            if self._views is not None:
+                await self._views.close()
         await self._readers.close()
         self._point.connection.close()
         await self._writer.close()
@@ -573,6 +588,26 @@ class Database:
     async def updated_at(self) -> str | None:
         """When anything was last changed, UTC."""
         return await self._read(lambda c: changes.changed_at(c, self._committed))
+
+    # ---- views
+
+    async def views(self, broken: ViewFile | None = None) -> ViewFile:
+        """The file of the view indexes, opened or made when first asked for. `broken` is never given again.
+
+        Raises:
+            StorageError: the folder cannot be written. Unavailable: closing.
+        """
+        async with self._opening_views:
+            if self._closing:
+                raise Unavailable("The store is closing.", code="closing")
+            if self._views is None or self._views is broken:
+                path = self.path.with_name(FILE_NAME)
+                if self._views is not None:
+                    await self._views.close()
+                    await asyncio.to_thread(remove_views, path)
+                self._views = await ViewFile.open(path, self.epoch)
+                await self._views.forget_collections({state.number for state in self._states.values()})
+            return self._views
 
     # ---- care
 
