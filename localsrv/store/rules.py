@@ -12,13 +12,13 @@ from dataclasses import dataclass
 import orjson
 
 from localsrv.base.errors import InvalidValue, SchemaViolation, UniqueViolation
-from localsrv.store.catalog import CollectionState
+from localsrv.store.catalog import CollectionState, identity_of
 from localsrv.store.driver import Connection, quoted
 
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """A stored document that breaks a rule. `kind` is `unique`, `relation`, `schema` or `required`."""
+    """A stored document that breaks a rule. `kind` is `key`, `unique`, `relation`, `schema` or `required`."""
 
     id: str
     kind: str
@@ -93,17 +93,26 @@ def _all_violations(
             yield Violation(
                 document_id, "relation", f"{relation.name}: there is no such document in `{relation.to}`."
             )
+    yield from _misfits(connection, state)
+
+
+def _misfits(connection: Connection, state: CollectionState) -> Iterator[Violation]:
+    """Documents that break a rule by themselves. Each is read, since no column says it."""
     definition = state.definition
-    if (
-        definition.json_schema is None
-        and not any(f.required for f in definition.fields)
-        and not definition.strict
-    ):
+    key = definition.key
+    must_fit = (
+        definition.json_schema is not None or any(f.required for f in definition.fields) or definition.strict
+    )
+    if not key and not must_fit:
         return
     shape = state.shape
     for document_id, body in connection.execute(f"SELECT _id, _body FROM {state.table} ORDER BY _row"):
+        document = orjson.loads(body)
+        if key and (not document.keys() >= set(key) or identity_of(key, document) != document_id):
+            yield Violation(document_id, "key", f"The id is not what `{', '.join(key)}` says.")
         try:
-            shape.checked(orjson.loads(body))
+            if must_fit:
+                shape.checked(document)
         except (SchemaViolation, InvalidValue) as error:
             yield Violation(
                 document_id, "required" if error.code == "required-field" else "schema", error.message

@@ -395,3 +395,10 @@ async def test_deep_and_wide_trees(tmp_path: Path) -> None:
     leaves = await db.open_revisions("notes", "wide", None)
     assert [d.rev for d in leaves] == [f"2-{n:04}" for n in range(999, -1, -1)]
     await db.close()
+
+
+async def test_ids_that_are_not_their_key_are_listed(db: Database) -> None:
+    await db.define(collections(t={"fields": {"n": "integer"}, "key": "n"}))
+    edits = [graft("1", ["1-a"], {"n": 1}), graft("other", ["1-a"], {"n": 1}), graft("none", ["1-a"], {})]
+    assert all(isinstance(r, str) for r in await db.put_many("t", edits, new_edits=False))
+    assert [(v.id, v.kind) for v in await db.violations("t")] == [("other", "key"), ("none", "key")]
