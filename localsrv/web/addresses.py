@@ -19,10 +19,22 @@ _NO_PORTS: Mapping[str, int] = MappingProxyType({})
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """What one exact Host header names: an app's own origin, or with `app` None the server's."""
+    """What one exact Host header names: an app's own origin, or with `app` None the server's.
+
+    `is_couch` says that the root is that app's sync face, and nothing else is served.
+    """
 
     app: str | None
     origin: str
+    is_couch: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CouchPort:
+    """The port whose root is one app's sync face, for programs that know CouchDB's addresses only."""
+
+    port: int
+    app: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +42,14 @@ class Addresses:
     """`port` is the one that listens; `names` are configured host names besides the loopback ones.
 
     A name with a port of its own (`desk.local:8080`, as a proxy would send it) is taken to the letter.
-    `app_ports` is a live view of the apps that are served at ports of their own.
+    `app_ports` is a live view of the apps that are served at ports of their own. `couch` is the port of the
+    sync face alone.
     """
 
     port: int
     names: tuple[str, ...] = ()
     app_ports: Mapping[str, int] = field(default_factory=lambda: _NO_PORTS)
+    couch: CouchPort | None = None
 
     def _origin(self, name: str) -> str:
         has_port = ":" in name and not name.endswith("]")
@@ -70,6 +84,14 @@ class Addresses:
                 return Site(app, f"http://{host}")
         return None
 
+    def _at_couch_port(self, host: str, couch: CouchPort) -> Site | None:
+        """By the loopback names and by configured ones, each with this port, or as a proxy sends it."""
+        name, _, number = host.rpartition(":")
+        is_ours = name in LOOPBACK_NAMES or name in self.names
+        if (is_ours and number == str(couch.port)) or (":" in host and host in self.names):
+            return Site(couch.app, f"http://{host}", is_couch=True)
+        return None
+
     def path_url(self, app: str) -> str:
         """The base of an app's faces for clients that do not resolve `*.localhost`."""
         return f"{self.url}/apps/{app}"
@@ -81,6 +103,8 @@ class Addresses:
         that app is served, whatever a program says, and the app nowhere under another port's name.
         """
         host = host.lower()
+        if self.couch is not None and port == self.couch.port:
+            return self._at_couch_port(host, self.couch)
         if port is not None and port != self.port:
             return self._at_own_port(host, port)
         if ":" in host and host in self.names:
@@ -98,3 +122,10 @@ class Addresses:
         if label != name and APP_ID.match(label):
             return Site(label, self._origin(name))
         return None
+
+
+def couch_root(site: Site, app: str) -> str:
+    """The base of an app's sync face as this site reaches it."""
+    if site.is_couch:
+        return site.origin
+    return f"{site.origin}/couch" if site.app is not None else f"{site.origin}/apps/{app}/couch"

@@ -89,7 +89,7 @@ class Dispatcher:
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         """Answers a request. Never raises but for a lost connection."""
-        face = _guessed_face(request.raw_path)
+        face = self._guessed_face(request)
         cors: Cors | None = None
         request[APPLICATION] = self._application
         if hdrs.EXPECT in request.headers:
@@ -137,7 +137,7 @@ class Dispatcher:
             if place.file is None:
                 await self._admit(request, place)
         except LocalsrvError as error:
-            response = self._refuse(request, error, _guessed_face(request.raw_path))
+            response = self._refuse(request, error, self._guessed_face(request))
             response.force_close()
             return response
         if request.headers[hdrs.EXPECT].lower() == "100-continue":
@@ -194,7 +194,7 @@ class Dispatcher:
         if self._generation != self._services.apps.generation:
             self._generation = self._services.apps.generation
             self._places.clear()
-        port = _port(request) if self._services.ports.is_used else None
+        port = _port(request) if self._looks_at_ports() else None
         known = self._places.get((host or "", path, port))
         if known is not None:
             return known
@@ -205,9 +205,21 @@ class Dispatcher:
             self._places[host or "", path, port] = place
         return place
 
+    def _guessed_face(self, request: web.Request) -> Face:
+        """Whose errors to speak before the route is known."""
+        couch = self._services.addresses.couch
+        if "/couch" in request.raw_path or (couch is not None and _port(request) == couch.port):
+            return Face.COUCH
+        return Face.REST if "/rest/v1/" in request.raw_path else Face.API
+
+    def _looks_at_ports(self) -> bool:
+        return self._services.ports.is_used or self._services.addresses.couch is not None
+
     def _resolve(self, site: Site, path: str) -> Place:
         segments = decoded_segments(path)
-        if site.app is not None and segments[0] not in ("api", "apps"):
+        if site.is_couch:
+            below = ["apps", site.app or "", "couch", *segments]
+        elif site.app is not None and segments[0] not in ("api", "apps"):
             below = ["apps", site.app, *segments]
         else:
             below = segments
@@ -220,14 +232,13 @@ class Dispatcher:
             if plans:
                 face = next(iter(plans.values())).route.face
                 return Place(site, plans, None, face)
-        if segments[0] in ("api", "apps") or (site.app is not None and segments[0] in FACE_ROOTS):
+        if (
+            site.is_couch
+            or segments[0] in ("api", "apps")
+            or (site.app is not None and segments[0] in FACE_ROOTS)
+        ):
             raise NotFound("There is nothing at this address.", code="no-such-route", details=path[:200])
         return Place(site, {}, tuple(segments))
-
-
-def _guessed_face(path: str) -> Face:
-    """Whose errors to speak before the route is known."""
-    return Face.REST if "/rest/v1/" in path else Face.COUCH if "/couch" in path else Face.API
 
 
 def _is_browsers(request: web.Request) -> bool:

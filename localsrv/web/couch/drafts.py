@@ -8,7 +8,8 @@ member that begins with `_`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from localsrv.base.errors import InvalidValue
@@ -16,7 +17,7 @@ from localsrv.model.revisions import parse_revision, path_tree, revisions_path
 from localsrv.web.couch.errors import CouchError
 
 _IGNORED = frozenset({"_revs_info", "_local_seq", "_conflicts", "_deleted_conflicts"})
-_NO_ATTACHMENTS: Mapping[str, Any] = {}
+_NO_ATTACHMENTS: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(slots=True)
@@ -30,7 +31,7 @@ class Draft:
     id: str | None = None
     rev: str | None = None
     deleted: bool = False
-    attachments: Mapping[str, Any] = _NO_ATTACHMENTS
+    attachments: Mapping[str, Any] = field(default_factory=lambda: _NO_ATTACHMENTS)
     path: tuple[str, ...] = ()
 
 

@@ -51,6 +51,8 @@ _BY_CODE: Mapping[str, tuple[int, str, str]] = {
     "attachment-not-found": (404, "not_found", "Document is missing attachment"),
     "collection-exists": (412, "file_exists", "The database could not be created, the file already exists."),
     "conflict": (409, "conflict", CONFLICT),
+    "document-exists": (409, "conflict", CONFLICT),
+    "revision-conflict": (409, "conflict", CONFLICT),
     "unauthenticated": (401, "unauthorized", "You are not authorized to access this db."),
     "bad-token": (401, "unauthorized", "Name or password is incorrect."),
 }

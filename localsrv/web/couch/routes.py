@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from localsrv.web.couch import server
+from localsrv.web.couch import bulk, databases, local, revisions, server
 from localsrv.web.routes import Route
 
-ROUTES: tuple[Route, ...] = (*server.ROUTES,)
+ROUTES: tuple[Route, ...] = (
+    *server.ROUTES,
+    *databases.ROUTES,
+    *bulk.ROUTES,
+    *revisions.ROUTES,
+    *local.ROUTES,
+)
