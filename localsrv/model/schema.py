@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
@@ -268,8 +268,13 @@ def _full_text(value: object, where: str) -> FullText:
 
 _SETTINGS = [
     "title", "fields", "key", "indexes", "unique", "relations", "full_text",
-    "schema", "strict", "conflict", "latest_field", "source",
+    "schema", "strict", "conflicts", "source",
 ]  # fmt: skip
+_OLD_SETTINGS = ("conflict", "latest_field")
+"""How `conflicts` was written at first; files from then still say so."""
+
+MOMENTS = (FieldType.TIMESTAMPTZ, FieldType.TIMESTAMP, FieldType.DATE, FieldType.INTEGER, FieldType.NUMBER)
+"""Types of fields that can say which of two versions is the later: a time, or a number such as Unix time."""
 
 
 def parse_collection(
@@ -280,7 +285,7 @@ def parse_collection(
     Form: `{"title": str, "fields": {name: type | {"type", "required", "default"}}, "key": name | [names],
     "indexes": [name | [names]], "unique": [...], "relations": [{"fields", "to", "to_fields", "on_delete",
     "name"}], "full_text": [names] | {name: weight} | {"weights": {...}, "prefix": [2, 3]}, "schema": JSON
-    Schema, "strict": bool, "conflict": "keep" | "merge" | "latest", "latest_field": name}`.
+    Schema, "strict": bool, "conflicts": "keep" | "merge" | {"latest": name}}`.
 
     `couch_name` also accepts the further characters of CouchDB's database names.
 
@@ -297,7 +302,7 @@ def parse_collection(
             "Use a-z, 0-9 and _, starting with a letter, at most 63.",
         )
     for key in value:
-        if key not in _SETTINGS:
+        if key not in _SETTINGS and key not in _OLD_SETTINGS:
             raise _bad(f"{where}.{key}", f"unknown setting `{key}`", _nearest(key, _SETTINGS))
     raw_fields = value.get("fields", {})
     if not isinstance(raw_fields, Mapping):
@@ -317,20 +322,15 @@ def parse_collection(
     relations = value.get("relations", [])
     if not isinstance(relations, list):
         raise _bad(f"{where}.relations", "must be a list")
-    conflict = value.get("conflict", "keep")
-    if conflict not in list(ConflictPolicy):
-        raise _bad(
-            f"{where}.conflict", f"unknown policy `{conflict}`", _nearest(str(conflict), list(ConflictPolicy))
-        )
+    policy, latest_field = _conflicts(value, where)
     schema = value.get("schema")
     if schema is not None and not isinstance(schema, Mapping):
         raise _bad(f"{where}.schema", "must be a JSON Schema object")
     strict = value.get("strict", False)
     if not isinstance(strict, bool):
         raise _bad(f"{where}.strict", "must be true or false")
-    for setting in ("title", "latest_field"):
-        if not isinstance(value.get(setting), str | None):
-            raise _bad(f"{where}.{setting}", "must be a text")
+    if not isinstance(value.get("title"), str | None):
+        raise _bad(f"{where}.title", "must be a text")
     if not isinstance(value.get("source"), Mapping | None):
         raise _bad(f"{where}.source", "must be an object")
     collection = Collection(
@@ -344,12 +344,37 @@ def parse_collection(
         full_text=_full_text(value["full_text"], f"{where}.full_text") if value.get("full_text") else None,
         json_schema=schema,
         strict=strict,
-        conflict=ConflictPolicy(conflict),
-        latest_field=value.get("latest_field"),
+        conflict=policy,
+        latest_field=latest_field,
         source=value.get("source"),
     )
     _check_names(collection, where)
     return collection
+
+
+def _conflicts(value: Mapping[str, Any], where: str) -> tuple[ConflictPolicy, str | None]:
+    """The policy, and the field that decides where it is `latest`."""
+    given = value.get("conflicts", "keep")
+    place = f"{where}.conflicts"
+    if "conflicts" not in value and any(name in value for name in _OLD_SETTINGS):
+        place = f"{where}.conflict"
+        given = value.get("conflict", "keep")
+        if given == "latest":
+            given = {"latest": value.get("latest_field")}
+    if isinstance(given, Mapping) and list(given) == ["latest"]:
+        if not isinstance(given["latest"], str):
+            raise _bad(
+                place, "`latest` must name the field that decides", 'Such as { latest = "changed_at" }.'
+            )
+        return ConflictPolicy.LATEST, given["latest"]
+    if given == "latest":
+        raise _bad(
+            place, "`latest` needs the field that decides", 'Write conflicts = { latest = "changed_at" }.'
+        )
+    if given not in (ConflictPolicy.KEEP, ConflictPolicy.MERGE):
+        hint = 'Write "keep", "merge" or { latest = "changed_at" }.'
+        raise _bad(place, f"unknown policy `{str(given)[:80]}`", hint)
+    return ConflictPolicy(given), None
 
 
 def _check_names(collection: Collection, where: str) -> None:
@@ -366,7 +391,7 @@ def _check_names(collection: Collection, where: str) -> None:
     if collection.full_text:
         used.append(("full_text", tuple(collection.full_text.weights)))
     if collection.latest_field:
-        used.append(("latest_field", (collection.latest_field,)))
+        used.append(("conflicts", (collection.latest_field,)))
     by_identity = ("indexes", "unique", "relations")
     for setting, group in used:
         for name in group:
@@ -376,8 +401,13 @@ def _check_names(collection: Collection, where: str) -> None:
                     f"field `{name}` is not declared",
                     _nearest(name, sorted(names)) if names else None,
                 )
-    if collection.conflict is ConflictPolicy.LATEST and not collection.latest_field:
-        raise _bad(f"{where}.conflict", "`latest` needs `latest_field`, the timestamp that decides")
+    latest = collection.field_named(collection.latest_field) if collection.latest_field else None
+    if latest is not None and latest.type not in MOMENTS:
+        raise _bad(
+            f"{where}.conflicts",
+            f"field `{latest.name}` of type {latest.type.value} does not say which version is the latest",
+            f"Declare it as one of {', '.join(MOMENTS)}.",
+        )
 
 
 def resolve_relations(collections: Mapping[str, Collection]) -> dict[str, Collection]:
@@ -444,7 +474,6 @@ def _check_cycles(collections: Mapping[str, Collection]) -> None:
 def as_json(collection: Collection) -> dict[str, Any]:
     """The definition's JSON form; `parse_collection` reads it back to an equal value."""
     out: dict[str, Any] = {}
-    defaults = {f.name: f for f in fields(Collection)}
     if collection.title is not None:
         out["title"] = collection.title
     out["fields"] = {f.name: _field_json(f) for f in collection.fields}
@@ -476,10 +505,10 @@ def as_json(collection: Collection) -> dict[str, Any]:
         out["schema"] = dict(collection.json_schema)
     if collection.strict:
         out["strict"] = True
-    if collection.conflict is not defaults["conflict"].default:
-        out["conflict"] = collection.conflict.value
-    if collection.latest_field:
-        out["latest_field"] = collection.latest_field
+    if collection.conflict is ConflictPolicy.LATEST:
+        out["conflicts"] = {"latest": collection.latest_field}
+    elif collection.conflict is not ConflictPolicy.KEEP:
+        out["conflicts"] = collection.conflict.value
     if collection.source is not None:
         out["source"] = dict(collection.source)
     return out

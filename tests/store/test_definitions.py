@@ -127,12 +127,18 @@ def test_required_relations_may_not_form_a_cycle() -> None:
         ({"fields": {"id": "text"}}, "id"),
         ({"fields": {"a": {"type": "text", "requird": True}}}, "required"),
         ({"indexes": "a"}, "list"),
-        ({"conflict": "latest"}, "latest_field"),
+        ({"conflicts": "latest"}, 'conflicts = { latest = "changed_at" }'),
+        ({"conflicts": "megre"}, '"keep", "merge"'),
+        ({"conflicts": ["merge"]}, "unknown policy"),
+        ({"conflicts": {"latest": "a", "b": 1}}, "unknown policy"),
+        ({"conflicts": {"latest": 5}}, "must name the field"),
+        ({"conflicts": {"latest": "a"}}, "not declared"),
+        ({"conflicts": {"latest": "a"}, "fields": {"a": "text"}}, "timestamptz"),
+        ({"conflict": "latest"}, "latest"),
         ({"relations": [{"to": "x"}]}, "fields"),
         ({"full_text": {"a": -1}}, "weight"),
         ({"fields": {"a": "text"}, "full_text": {"a": float("inf")}}, "weight"),
         ({"title": 5}, "text"),
-        ({"latest_field": ["a"], "fields": {"a": "text"}}, "text"),
         ({"source": "x"}, "object"),
         ({"fields": {f"f{n}": "text" for n in range(MAX_FIELDS + 1)}}, str(MAX_FIELDS)),
         ({"fields": {"a": {"type": "integer", "default": "x"}}}, "default"),
@@ -226,3 +232,25 @@ async def test_nothing_of_a_dropped_collection_stays(shop: Database) -> None:
     for table in ("fields", "tombstones", "revisions", "attachments", "synced"):
         sql = f"SELECT count(*) FROM localsrv_{table} WHERE collection = ?"
         assert (await shop.raw_query(sql, [number])).rows == [(0,)], table
+
+
+@pytest.mark.parametrize(
+    ("given", "policy", "field", "written"),
+    [
+        ({}, "keep", None, None),
+        ({"conflicts": "keep"}, "keep", None, None),
+        ({"conflicts": "merge"}, "merge", None, "merge"),
+        ({"conflicts": {"latest": "at"}}, "latest", "at", {"latest": "at"}),
+        # as it was written at first
+        ({"conflict": "merge"}, "merge", None, "merge"),
+        ({"conflict": "latest", "latest_field": "at"}, "latest", "at", {"latest": "at"}),
+        ({"latest_field": "at"}, "keep", None, None),
+    ],
+)
+def test_what_becomes_of_conflicts(
+    given: dict[str, Any], policy: str, field: str | None, written: Any
+) -> None:
+    found = parse_collection("things", {"fields": {"at": "timestamptz"}, **given})
+    assert (found.conflict, found.latest_field) == (policy, field)
+    assert as_json(found).get("conflicts") == written
+    assert parse_collection("things", as_json(found)) == found
