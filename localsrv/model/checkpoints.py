@@ -47,16 +47,12 @@ def common_start(source: Mapping[str, Any] | None, target: Mapping[str, Any] | N
 def lower(first: Sequence_, second: Sequence_) -> Sequence_ | None:
     """The earlier of two sequences of one database; None when that cannot be told.
 
-    Sequences are opaque; but numbers compare, CouchDB's begin with a number (`113-g1AAAA…`), and ours are a
-    number behind the file's epoch.
+    Sequences are opaque; but numbers compare, and CouchDB's begin with a number (`113-g1AAAA…`), as ours do.
     """
     if first == second:
         return first
     if isinstance(first, int) and isinstance(second, int):
         return min(first, second)
-    one, two = str(first).rpartition("-"), str(second).rpartition("-")
-    if one[0] == two[0] and _is_number(one[2]) and _is_number(two[2]):
-        return first if int(one[2]) < int(two[2]) else second
     one, two = str(first).partition("-"), str(second).partition("-")
     if _is_number(one[0]) and _is_number(two[0]) and int(one[0]) != int(two[0]):
         return first if int(one[0]) < int(two[0]) else second

@@ -256,6 +256,9 @@ class CouchPeer:
             done.add(one)
         return done
 
+    async def mark(self, peer_id: str, revisions: Iterable[tuple[str, str]]) -> None:
+        """What the other side has is noted there alone."""
+
     async def _write_texts(self, texts: Sequence[str]) -> list[Refusal]:
         body = f'{{"new_edits":false,"docs":[{",".join(texts)}]}}'.encode()
         try:

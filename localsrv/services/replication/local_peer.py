@@ -1,0 +1,263 @@
+"""A database of this server as one side of a replication: straight to the store, no HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, BinaryIO, Protocol
+
+import orjson
+
+from localsrv.base.errors import Conflict, LocalsrvError, NotFound
+from localsrv.model.checkpoints import Sequence_
+from localsrv.model.exchange import (
+    Information,
+    Page,
+    PageSize,
+    Refusal,
+    Revision,
+    Row,
+    Stub,
+    Wanted,
+    Written,
+)
+from localsrv.model.replication import Endpoint, Replication
+from localsrv.services.replication.peer import Peer
+from localsrv.store.database import Database
+from localsrv.store.document_changes import ChangesQuery, DocumentChange
+from localsrv.store.editing import Edit, NewAttachment
+from localsrv.store.reading import AttachmentInfo, Document
+
+_PIECE = 1 << 18
+
+
+class Rules(Protocol):
+    """What an app's design documents and filters say; the JavaScript behind it is none of this module's."""
+
+    async def check(self, database: str, revisions: Sequence[Revision]) -> list[LocalsrvError | None]:
+        """For each revision why `validate_doc_update` refuses it, or None."""
+
+    async def lets_through(self, database: str, revisions: Sequence[Revision]) -> list[bool]:
+        """Whether the replication's filter wants each of these winners."""
+
+
+class LocalPeer:
+    """One side of a replication, in an app of this server."""
+
+    is_local = True
+
+    def __init__(self, database: Database, endpoint: Endpoint, options: Replication, rules: Rules) -> None:
+        assert endpoint.database is not None
+        self.label = self.name = endpoint.database
+        self.peer_id = endpoint.peer_id
+        self.moved = 0
+        self._database = database
+        self._options = options
+        self._rules = rules
+        self._size = PageSize()
+        self._pending: int | None = None
+
+    async def close(self) -> None:
+        """The database belongs to its app."""
+
+    # ── the database ───────────────────────────────────────────────────────────────────────────────────────
+
+    async def information(self) -> Information:
+        found = await self._database.information(self.name)
+        is_empty = found.documents == 0 and found.deleted == 0
+        return Information(self._database.encode_seq(found.last_seq), is_empty)
+
+    async def create(self) -> None:
+        with contextlib.suppress(Conflict):
+            await self._database.create_database(self.name)
+
+    async def checkpoint(self, name: str) -> dict[str, Any] | None:
+        found = self._database.get_local(self.name, name)
+        parsed = None if found is None else orjson.loads(found.body)
+        return parsed if isinstance(parsed, dict) else None
+
+    async def record(self, name: str, document: Mapping[str, Any]) -> None:
+        there = self._database.get_local(self.name, name)
+        body = orjson.dumps(dict(document)).decode()
+        await self._database.put_local(self.name, name, body, there.rev if there else None)
+
+    # ── as a source ────────────────────────────────────────────────────────────────────────────────────────
+
+    def expect(self, missing: int, checked: int) -> None:
+        """Bodies cost nothing here."""
+
+    async def page(self, since: Sequence_, *, wait: bool) -> Page:
+        """Raises EpochChanged, BadRequest: `since` is none of this file's."""
+        number = 0 if since in (0, "0") else self._database.decode_seq(str(since))
+        while True:
+            newest = self._database.last_seq  # before the look, so that no change falls between the two
+            page, number = await self._page(number)
+            if page.rows or not page.is_end or not wait:
+                return page
+            await self._database.wait_for_change(newest)
+
+    async def _page(self, since: int) -> tuple[Page, int]:
+        ids = self._options.filter.doc_ids
+        query = ChangesQuery(
+            since=since,
+            limit=self._size.rows,
+            all_leaves=not self._options.winning_only,
+            with_bodies=True,
+            with_pending=self._pending is None,
+            ids=None if ids is None else frozenset(ids),
+        )
+        found = await self._database.document_changes(self.name, query)
+        changes = await self._filtered(found.changes)
+        size = sum(len(c.document.body or "") for c in found.changes if c.document)
+        self._size.saw(len(found.changes), size)
+        self.moved += size
+        if found.pending is not None:
+            self._pending = found.pending
+        else:
+            self._pending = max((self._pending or 0) - len(found.changes), 0) if found.more else 0
+        rows = [_row(change) for change in changes]
+        page = Page(rows, self._database.encode_seq(found.last_seq), self._pending, not found.more)
+        return page, found.last_seq
+
+    async def _filtered(self, changes: list[DocumentChange]) -> list[DocumentChange]:
+        kept = self._options.filter
+        if not changes or (kept.selector is None and kept.function is None):
+            return changes
+        winners = [
+            _revision(c.document, (c.document.rev,))
+            if c.document is not None
+            else Revision(c.id, (c.revs[0],), deleted=c.deleted, fields={})
+            for c in changes
+        ]
+        wanted = await self._rules.lets_through(self.name, winners)
+        return [change for change, wants in zip(changes, wanted, strict=True) if wants]
+
+    async def fetch(self, wanted: Sequence[Wanted]) -> list[Revision]:
+        asked = [(want.id, rev) for want in wanted for rev in want.revs]
+        found = await self._database.open_many(self.name, asked, latest=not self._options.winning_only)
+        out = {
+            (document.id, document.rev): _revision(document, path)
+            for entries in found
+            for document, path in entries
+            if document.body is not None or document.deleted
+        }
+        return list(out.values())
+
+    @contextlib.asynccontextmanager
+    async def attachment(self, revision: Revision, stub: Stub) -> AsyncIterator[AsyncIterator[bytes]]:
+        """The bytes of an attachment. Raises NotFound."""
+        content = self._database.attachment(self.name, revision.id, stub.name, revision.rev)
+        if content is None:
+            raise NotFound(f"`{revision.id[:200]}` has no attachment `{stub.name[:200]}` any more.")
+        if content.path is None:
+            yield _one(content.data or b"")
+            return
+        try:
+            file = await asyncio.to_thread(content.path.open, "rb")
+        except FileNotFoundError as error:
+            raise NotFound(f"The bytes of `{stub.name[:200]}` are gone.") from error
+        with file:
+            yield _pieces(file)
+
+    # ── as a target ────────────────────────────────────────────────────────────────────────────────────────
+
+    async def missing(self, asked: Mapping[str, Sequence[str]]) -> dict[str, Wanted]:
+        found = await self._database.missing_revisions(self.name, asked)
+        return {i: Wanted(i, tuple(absent), tuple(known)) for i, (absent, known) in found.items()}
+
+    async def write(self, revisions: Sequence[Revision], source: Peer) -> Written:
+        done = Written()
+        verdicts = await self._rules.check(self.name, revisions)
+        edits: list[tuple[Revision, Edit]] = []
+        for revision, verdict in zip(revisions, verdicts, strict=True):
+            if verdict is not None:
+                done.refused.append(_refusal(revision, verdict))
+                continue
+            try:
+                edits.append((revision, await self._edit(revision, source)))
+            except NotFound:
+                done.gone.append(revision)
+        if not edits:
+            return done
+        results = await self._database.put_many(self.name, [edit for _, edit in edits], new_edits=False)
+        for (revision, _), result in zip(edits, results, strict=True):
+            if not isinstance(result, Exception):
+                continue
+            if isinstance(result, NotFound) and revision.since:
+                revision.since = 0  # what it keeps was forgotten here: take in all of it
+                done.add(await self.write([revision], source))
+            elif isinstance(result, LocalsrvError) and result.status < 500:
+                done.refused.append(_refusal(revision, result))
+            else:
+                raise result
+        return done
+
+    async def _edit(self, revision: Revision, source: Peer) -> Edit:
+        """Raises NotFound when the source no longer has an attachment."""
+        edit = Edit(
+            revision.id,
+            revision.fields,
+            deleted=revision.deleted,
+            path=tuple(revision.path),
+            source=f"peer:{source.peer_id}",
+        )
+        if not revision.attachments:
+            return edit
+        received = []
+        for stub in revision.attachments:
+            if stub.revpos > revision.since:
+                async with source.attachment(revision, stub) as chunks:
+                    blob = await self._database.receive(chunks)
+                received.append(NewAttachment(stub.name, stub.content_type, blob, stub.revpos))
+        kept = tuple(stub.name for stub in revision.attachments if stub.revpos <= revision.since)
+        return replace(edit, attachments=tuple(received), kept=kept)
+
+    async def mark(self, peer_id: str, revisions: Iterable[tuple[str, str]]) -> None:
+        """Compaction keeps these as ancestors of later merges."""
+        await self._database.mark_synced(self.name, peer_id, revisions)
+
+
+def _row(change: DocumentChange) -> Row:
+    whole = None
+    document = change.document
+    if (
+        document is not None
+        and len(change.revs) == 1
+        and not document.attachments
+        and document.rev.startswith("1-")
+        and (document.body is not None or document.deleted)
+    ):
+        whole = Revision(document.id, (document.rev,), deleted=document.deleted, text=document.body or "{}")
+    return Row(change.id, change.revs, change.deleted, whole, change.source)
+
+
+def _revision(document: Document, path: Sequence[str]) -> Revision:
+    return Revision(
+        document.id,
+        tuple(path),
+        deleted=document.deleted,
+        text=document.body or "{}",
+        attachments=tuple(map(_stub, document.attachments)),
+    )
+
+
+def _stub(info: AttachmentInfo) -> Stub:
+    md5 = base64.b64encode(info.md5).decode()
+    return Stub(info.name, info.content_type, info.length, md5, info.revpos, is_exact=True)
+
+
+def _refusal(revision: Revision, error: LocalsrvError) -> Refusal:
+    word = {401: "unauthorized", 403: "forbidden"}.get(error.status, error.code.replace("-", "_"))
+    return Refusal(revision.id, revision.rev, word, error.message)
+
+
+async def _one(data: bytes) -> AsyncIterator[bytes]:
+    yield data
+
+
+async def _pieces(file: BinaryIO) -> AsyncIterator[bytes]:
+    while piece := await asyncio.to_thread(file.read, _PIECE):
+        yield piece

@@ -1,0 +1,316 @@
+"""One run of a replication: from the newest common checkpoint to the end of the source's feed, or beyond it.
+
+    source.page → what does the target lack? → source.fetch → target.write → checkpoint on both sides
+
+Pages are read ahead and worked on several at a time; they are counted as done in their order, so that a
+checkpoint never passes a page that is still under way. How many are in flight, and how large a page is,
+bounds the memory. Everything may be repeated: a revision that is written twice is there once.
+
+Two things keep a first sync free of requests per document. A page brings documents with it, and those that
+are whole (the only leaf, its history known) are written as they are. And a target that is empty when the run
+begins lacks everything: it is not asked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from email.utils import formatdate
+from typing import Any
+
+from localsrv.base.errors import BadRequest, LocalsrvError, NotFound
+from localsrv.model.checkpoints import Sequence_, Session, Start, common_start
+from localsrv.model.exchange import Page, Refusal, Revision, Row, Wanted, Written
+from localsrv.model.replication import Replication
+from localsrv.model.revisions import parse_revision
+from localsrv.outbound.errors import PeerError, PeerMissing, PeerRefused
+from localsrv.services.replication.peer import Peer
+from localsrv.services.replication.progress import Progress
+
+IN_FLIGHT = 3
+"""Pages that are worked on at the same time."""
+
+_LAST_CHECKPOINT_S = 5.0
+_OTHER_SINCE = frozenset({"peer-400", "peer-409"})
+READ_ONLY = "source_read_only"
+
+
+class DatabaseMissing(NotFound):
+    """A side does not exist. CouchDB's word is `db_not_found`."""
+
+    code = "db-not-found"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to run. `name` is that of the checkpoints (`Replication.base_id`), `session` a fresh random id."""
+
+    options: Replication
+    source: Peer
+    target: Peer
+    name: str
+    session: str
+
+
+class Run:
+    """Used once. `progress` may be looked at any time."""
+
+    def __init__(self, plan: Plan, progress: Progress, note: Callable[[str, str], None]) -> None:
+        """`note` takes a kind and a text for the replication's log."""
+        self._plan = plan
+        self._options = plan.options
+        self._source, self._target = plan.source, plan.target
+        self.progress = progress
+        self._note = note
+        self._session = Session(plan.session, formatdate(usegmt=True), Start())
+        self._is_blind = False
+        self._source_read_only = False
+        self._unsaved = False
+        self._moved_before = 0
+
+    async def run(self) -> dict[str, Any]:
+        """Runs to the end, which a continuous replication has none of; the answer of CouchDB's `_replicate`.
+
+        Raises:
+            LocalsrvError: what is done is kept and need not be done again.
+        """
+        try:
+            start = await self._begin()
+            await self._transfer(start.since)
+        except BaseException:
+            await self._save_quietly()
+            raise
+        nothing = start.is_latest and self.progress.through == start.since
+        if self._unsaved and not nothing:
+            await self._save()
+        answer = self._session.document(self.progress.counts, self.progress.through, formatdate(usegmt=True))
+        if nothing:
+            return {"no_changes": True, **answer, "history": list(start.history)}
+        return answer
+
+    # ── where to begin ─────────────────────────────────────────────────────────────────────────────────────
+
+    async def _begin(self) -> Start:
+        source = await self._information(self._source)
+        try:
+            target = await self._information(self._target)
+        except DatabaseMissing:
+            if not self._options.create_target:
+                raise
+            await self._target.create()
+            self._note("target-created", self._target.label)
+            target = await self._information(self._target)
+        self._is_blind = target.is_empty
+        start = await self._start()
+        self._session = Session(self._session.id, self._session.start_time, start)
+        self.progress.source_seq = source.update_seq
+        self.progress.through = self.progress.checkpointed = start.since
+        return start
+
+    async def _information(self, peer: Peer) -> Any:
+        try:
+            return await peer.information()
+        except (NotFound, PeerMissing) as error:
+            raise DatabaseMissing(f"could not open {peer.label}", details=error.details) from error
+
+    async def _start(self) -> Start:
+        given = self._options.since
+        if not self._options.use_checkpoints:
+            return Start(given or 0)
+        theirs = await self._target.checkpoint(self._plan.name)
+        mine: dict[str, Any] | None
+        if theirs and theirs.get(READ_ONLY):
+            self._source_read_only, mine = True, theirs
+        else:
+            mine = await self._source.checkpoint(self._plan.name)
+        start = common_start(mine, theirs)
+        return Start(given, start.history) if given is not None and not start.since else start
+
+    # ── moving revisions ───────────────────────────────────────────────────────────────────────────────────
+
+    async def _transfer(self, since: Sequence_) -> None:
+        queue: asyncio.Queue[tuple[Page, asyncio.Task[None]] | None] = asyncio.Queue(IN_FLIGHT)
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._read(since, queue, group))
+                await self._count(queue)
+        except BaseExceptionGroup as failed:
+            raise _first(failed) from failed
+
+    async def _read(self, since: Sequence_, queue: asyncio.Queue[Any], group: asyncio.TaskGroup) -> None:
+        """Reads pages ahead. A run that is not continuous ends where the feed ended when it began, or soon
+        after: what is changed meanwhile may still come."""
+        at, is_live, left = since, False, None
+        while True:
+            page = await self._page(at, wait=is_live)
+            if left is None and page.pending is not None:
+                left = page.pending + len(page.rows)
+            task = group.create_task(self._process(page.rows, self._is_blind))
+            await queue.put((page, task))
+            at, is_live = page.last_seq, page.is_end
+            if left is not None:
+                left -= len(page.rows)
+            if page.is_end:
+                self._is_blind = False
+            if not self._options.continuous and (page.is_end or (left is not None and left <= 0)):
+                await queue.put(None)
+                return
+
+    async def _page(self, since: Sequence_, *, wait: bool) -> Page:
+        try:
+            return await self._source.page(since, wait=wait)
+        except (BadRequest, PeerError) as error:
+            is_first = since == self._session.start.since
+            if not is_first or since in (0, "0"):
+                raise
+            if isinstance(error, PeerError) and error.code not in _OTHER_SINCE:
+                raise
+            # The checkpoint is of another time of this database, or of another one of its name.
+            self._note("started-over", error.message)
+            self._session = Session(self._session.id, self._session.start_time, Start())
+            return await self._source.page(0, wait=wait)
+
+    async def _count(self, queue: asyncio.Queue[Any]) -> None:
+        """Takes the pages in their order when they are done, and records how far they came."""
+        saved_at = time.monotonic()
+        item: tuple[Page, asyncio.Task[None]] | None = None
+        while True:
+            due = saved_at + self._options.checkpoint_s
+            try:
+                async with asyncio.timeout(due - time.monotonic() if self._unsaved else None):
+                    if item is None and (item := await queue.get()) is None:
+                        return
+                    await asyncio.shield(item[1])
+            except TimeoutError:
+                await self._save()
+                saved_at = time.monotonic()
+                continue
+            page, item = item[0], None
+            self.progress.through = page.last_seq
+            self.progress.pending = page.pending
+            self._unsaved = True
+            if time.monotonic() >= due:
+                await self._save()
+                saved_at = time.monotonic()
+
+    async def _process(self, rows: list[Row], is_blind: bool) -> None:
+        """Brings one page's revisions to the target, which if `is_blind` surely lacks them."""
+        checked = [row for row in rows if not self._is_echo(row)]
+        if not checked:
+            return
+        if is_blind:
+            missing = {row.id: Wanted(row.id, row.revs) for row in checked}
+        else:
+            missing = await self._target.missing({row.id: row.revs for row in checked})
+        self._source.expect(len(missing), len(checked))
+        whole, wanted = [], []
+        for row in checked:
+            if (want := missing.get(row.id)) is None:
+                continue
+            if row.revision is not None and row.revs[0] in want.revs:
+                whole.append(row.revision)
+            else:
+                wanted.append(want)
+        found = 0 if not missing else sum(len(want.revs) for want in missing.values())
+        self.progress.add(
+            revisions_checked=sum(len(row.revs) for row in checked), missing_revisions_found=found
+        )
+        fetched = await self._fetch(wanted) if wanted else []
+        refused = await self._write([*whole, *fetched])
+        failed = {(refusal.id, refusal.rev) for refusal in refused}
+        both = [(row.id, row.revs[0]) for row in checked if row.id not in missing]
+        both += [(r.id, r.rev) for r in (*whole, *fetched) if (r.id, r.rev) not in failed]
+        await self._source.mark(self._target.peer_id, both)
+        await self._target.mark(self._source.peer_id, both)
+
+    def _is_echo(self, row: Row) -> bool:
+        """Whether the target itself brought this change. Only while neither side was set back, and only for
+        a single leaf: another one may be news."""
+        return (
+            row.source == f"peer:{self._target.peer_id}"
+            and len(row.revs) == 1
+            and self._session.start.is_latest
+        )
+
+    async def _fetch(self, wanted: list[Wanted]) -> list[Revision]:
+        found = await self._source.fetch(wanted)
+        known = {want.id: set(want.ancestors) for want in wanted if want.ancestors}
+        for revision in found:
+            if ancestors := known.get(revision.id):
+                there = [rev for rev in revision.path if rev in ancestors]
+                revision.since = parse_revision(there[0])[0] if there else 0
+        attempts = sum(len(want.revs) for want in wanted)
+        self.progress.add(bulk_get_attempts=attempts, bulk_get_docs=len(found))
+        return found
+
+    async def _write(self, revisions: list[Revision]) -> list[Refusal]:
+        if not revisions:
+            return []
+        done: Written = await self._target.write(revisions, self._source)
+        if done.gone:  # their attachments went while we read: a newer leaf took their place
+            again = await self._source.fetch([Wanted(r.id, (r.rev,)) for r in done.gone])
+            second = await self._target.write(again, self._source)
+            done.refused += second.refused
+            done.refused += [
+                Refusal(r.id, r.rev, "not_found", "an attachment is missing at the source")
+                for r in second.gone
+            ]
+        for refusal in done.refused:
+            self.progress.refusals.append(refusal)
+        moved = sum(peer.moved for peer in self._counted)
+        self.progress.add(
+            docs_read=len(revisions),
+            docs_written=len(revisions) - len(done.refused),
+            doc_write_failures=len(done.refused),
+            bytes=moved - self._moved_before,
+        )
+        self._moved_before = moved
+        return done.refused
+
+    @property
+    def _counted(self) -> list[Peer]:
+        """Whose bytes count: those that crossed the network, or were read when none does."""
+        return [p for p in (self._source, self._target) if not p.is_local] or [self._source]
+
+    # ── checkpoints ────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _save(self) -> None:
+        """Records how far the run came on both sides."""
+        if not self._options.use_checkpoints:
+            self._unsaved = False
+            return
+        through = self.progress.through
+        document = self._session.document(self.progress.counts, through, formatdate(usegmt=True))
+        if not self._source_read_only:
+            try:
+                await self._source.record(self._plan.name, document)
+            except PeerRefused as error:
+                if self._source.is_local:
+                    raise
+                self._source_read_only = True
+                self._note("source-read-only", error.message)
+        if self._source_read_only:
+            document[READ_ONLY] = True
+        await self._target.record(self._plan.name, document)
+        self.progress.checkpointed = through
+        self._unsaved = False
+
+    async def _save_quietly(self) -> None:
+        """Before the run ends early: the next one need not repeat what is done. The error that ended it is
+        the one to tell."""
+        if not self._unsaved:
+            return
+        with contextlib.suppress(LocalsrvError, TimeoutError):
+            async with asyncio.timeout(_LAST_CHECKPOINT_S):
+                await self._save()
+
+
+def _first(failed: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The first real error of a group; the cancellations are its consequence."""
+    leaves: list[BaseException] = []
+    for error in failed.exceptions:
+        leaves.append(_first(error) if isinstance(error, BaseExceptionGroup) else error)
+    return next((e for e in leaves if isinstance(e, LocalsrvError)), leaves[0])
