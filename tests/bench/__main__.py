@@ -7,9 +7,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.bench import report
-from tests.bench.measures import MEASURES, Settings
+from tests.bench import measures, report, sync_measures
+from tests.bench.measures import Settings
 from tests.bench.sides import ROOT
+
+MEASURES = measures.MEASURES | sync_measures.MEASURES
 
 
 def main() -> int:
