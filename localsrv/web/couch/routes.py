@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from localsrv.web.couch import bulk, databases, local, revisions, server
+from localsrv.web.couch import (
+    attachments,
+    bulk,
+    bulk_get,
+    copy,
+    databases,
+    documents,
+    local,
+    revisions,
+    server,
+)
 from localsrv.web.routes import Route
 
 ROUTES: tuple[Route, ...] = (
@@ -11,4 +21,8 @@ ROUTES: tuple[Route, ...] = (
     *bulk.ROUTES,
     *revisions.ROUTES,
     *local.ROUTES,
+    *bulk_get.ROUTES,
+    *documents.ROUTES,
+    *copy.ROUTES,
+    *attachments.ROUTES,
 )
