@@ -25,11 +25,13 @@ from localsrv.base.errors import (
     QueryTimeout,
     Unavailable,
 )
+from localsrv.model.merge_base import History
 from localsrv.model.query import Count, Select
 from localsrv.model.schema import Collection, parse_collection
 from localsrv.store import (
     changes,
     compaction,
+    conflicts,
     deadline,
     document_changes,
     functions,
@@ -48,6 +50,7 @@ from localsrv.store.catalog import (
     load,
 )
 from localsrv.store.changes import ChangeBatch
+from localsrv.store.conflicts import Ending
 from localsrv.store.definitions import create_design, define, drop, known
 from localsrv.store.document_changes import ChangesQuery, DocumentChanges
 from localsrv.store.documents import Documents
@@ -451,6 +454,23 @@ class Database:
         state = self.collection(name)
         return await self._read(lambda c: reading.conflicted(c, state, after, limit))
 
+    async def examine(self, name: str, ids: Sequence[str], function: Callable[[str, History], T]) -> list[T]:
+        """What a pure function makes of documents' histories, in a reader thread and one read transaction."""
+        state = self.collection(name)
+        return await self._read(
+            lambda c: [function(i, conflicts.history_of(c, state.home(i) or state, i)) for i in ids]
+        )
+
+    async def end_conflicts(self, name: str, endings: Sequence[Ending]) -> list[bool | Exception]:
+        """Writes what ends conflicts, each ending whole. See `conflicts.end_all`."""
+        return await self._write(name, lambda tx, state: conflicts.end_all(tx, state, self._editor, endings))
+
+    async def resolve(self, name: str, leaves: frozenset[str], edit: Edit) -> str:
+        """Ends a document's conflict by an edit and returns its revision. See `conflicts.resolve`."""
+        return await self._write(
+            name, lambda tx, state: conflicts.resolve(tx, state, self._editor, leaves, edit)
+        )
+
     async def missing_revisions(
         self, name: str, asked: Mapping[str, Sequence[str]]
     ) -> dict[str, tuple[list[str], list[str]]]:
@@ -571,15 +591,20 @@ class Database:
         state = self.collection(name)
         return await self._read(lambda c: document_changes.document_changes(c, state, query))
 
-    async def wait_for_change(self, after: int) -> None:
-        """Returns when a change newer than `after` is durable. Cancelled when the file closes."""
+    async def wait_for_change(
+        self, after: int, collections: Mapping[str, CollectionState] | None = None
+    ) -> None:
+        """Returns when a change newer than `after` is durable, or when `collections`, if given, are old.
+
+        Cancelled when the file closes.
+        """
         while True:
             if self._closing:
                 raise asyncio.CancelledError
             waiter: asyncio.Future[None] = self._loop.create_future()
             self._waiters.add(waiter)  # before the look, since the writer looks for waiters after it commits
             try:
-                if self._committed > after:
+                if self._committed > after or (collections is not None and collections is not self._states):
                     return
                 await waiter
             finally:
@@ -685,6 +710,7 @@ class Database:
         self._limit_revisions(states.values())
         self._states = states
         self._loop.call_soon_threadsafe(self._glances.forget)
+        self._loop.call_soon_threadsafe(self._wake)
 
     def _on_commit(self, newest: int) -> None:
         """On the writer thread, after each group of writes. Numbers of refused ones are never told."""

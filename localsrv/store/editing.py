@@ -110,7 +110,7 @@ def home_of(state: CollectionState, document_id: str) -> CollectionState:
     return home
 
 
-def _alone(tx: Transaction, write: Callable[[], T]) -> T | Exception:
+def alone(tx: Transaction, write: Callable[[], T]) -> T | Exception:
     """Runs a part of an operation in a savepoint of its own; a refusal undoes that part alone."""
     mark = tx.mark()
     tx.execute("SAVEPOINT one")
@@ -189,9 +189,9 @@ class Editor:
     ) -> list[str | Exception]:
         """Writes several edits, each for itself: those that go together at once, the others one by one."""
         done = self._put_together(tx, state, edits, new_edits=new_edits) if len(edits) >= MIN_BATCH else {}
-        write = self.put if new_edits else self._graft
+        write = self.put if new_edits else self.graft
         return [
-            done[at] if at in done else _alone(tx, partial(write, tx, state, e)) for at, e in enumerate(edits)
+            done[at] if at in done else alone(tx, partial(write, tx, state, e)) for at, e in enumerate(edits)
         ]
 
     def _put_together(
@@ -213,12 +213,12 @@ class Editor:
             graft_all(tx, self._journal, state, chosen)
             return [e.path[0] for e in chosen]
 
-        revisions = _alone(tx, write)
+        revisions = alone(tx, write)
         if isinstance(revisions, Exception):  # one of them is refused: each alone will tell which
             return {}
         return dict(zip(positions, revisions, strict=True))
 
-    def _graft(self, tx: Transaction, state: CollectionState, edit: Edit) -> str:
+    def graft(self, tx: Transaction, state: CollectionState, edit: Edit) -> str:
         """Stores a revision made elsewhere, whatever it says."""
         check_id(edit.id)
         state = home_of(state, edit.id)
