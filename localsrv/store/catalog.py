@@ -131,6 +131,8 @@ class CollectionState:
 
     def column_values(self, document: Mapping[str, Any]) -> Sequence[Any]:
         """The declared fields' column values, in column order; see docs/data-model.md."""
+        if not self.columns:
+            return ()
         try:
             values: Sequence[Any] = self._all_columns(document)
         except KeyError:
