@@ -1,4 +1,4 @@
-"""The server's own file, `system.db`: grants and the registry of apps.
+"""The server's own file, `system.db`: grants, the registry of apps, and how replications fare.
 
 Low volume, so one connection behind a lock, used in worker threads and never on the event loop. It keeps
 SQLite's rollback journal: one file, each change durable when its method returns.
@@ -64,9 +64,11 @@ class System:
         return cls(await asyncio.to_thread(work), path)
 
     async def close(self) -> None:
-        await self._run(lambda c: c.close())
+        await self.run(lambda c: c.close())
 
-    async def _run(self, work: Callable[[Connection], _T]) -> _T:
+    async def run(self, work: Callable[[Connection], _T]) -> _T:
+        """Runs a function of the connection in a thread, one at a time. For the modules of this package."""
+
         def guarded() -> _T:
             try:
                 return work(self._connection)
@@ -85,7 +87,7 @@ class System:
             rows = c.execute(f"SELECT token_sha256, {_GRANT_COLUMNS} FROM grants ORDER BY created_at, id")
             return [(row[0], _grant(row[1:])) for row in rows]
 
-        return await self._run(work)
+        return await self.run(work)
 
     async def add_grant(self, token_sha256: bytes, grant: Grant) -> None:
         row = (
@@ -99,7 +101,7 @@ class System:
             grant.expires_at,
             grant.last_used_at,
         )
-        await self._run(
+        await self.run(
             lambda c: c.execute(
                 f"INSERT INTO grants (token_sha256, {_GRANT_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?)",
                 row,
@@ -107,12 +109,12 @@ class System:
         )
 
     async def delete_grants(self, ids: list[str]) -> None:
-        await self._run(lambda c: _many(c, "DELETE FROM grants WHERE id = ?", [(i,) for i in ids]))
+        await self.run(lambda c: _many(c, "DELETE FROM grants WHERE id = ?", [(i,) for i in ids]))
 
     async def touch_grants(self, used: Mapping[str, int]) -> None:
         """Notes when grants were last used: id → time."""
         rows = [(at, i) for i, at in used.items()]
-        await self._run(lambda c: _many(c, "UPDATE grants SET last_used_at = ? WHERE id = ?", rows))
+        await self.run(lambda c: _many(c, "UPDATE grants SET last_used_at = ? WHERE id = ?", rows))
 
     # ── apps ───────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -121,20 +123,27 @@ class System:
             rows = c.execute("SELECT id, title, version, created_at, updated_at FROM apps ORDER BY id")
             return [AppRow(*row) for row in rows]
 
-        return await self._run(work)
+        return await self.run(work)
 
     async def put_app(self, app: AppRow) -> None:
         """Adds the app, or replaces what is known of it."""
         row = (app.id, app.title, app.version, app.created_at, app.updated_at)
-        await self._run(lambda c: c.execute("INSERT OR REPLACE INTO apps VALUES (?,?,?,?,?)", row))
+        await self.run(lambda c: c.execute("INSERT OR REPLACE INTO apps VALUES (?,?,?,?,?)", row))
 
     async def delete_app(self, app: str) -> None:
-        """Forgets the app and the grants that were for it alone."""
+        """Forgets the app, the grants that were for it alone, and how its replications fared."""
 
         def work(c: Connection) -> None:
-            _many(c, "DELETE FROM grants WHERE app = ?", [(app,)], "DELETE FROM apps WHERE id = ?")
+            _many(
+                c,
+                "DELETE FROM grants WHERE app = ?",
+                [(app,)],
+                "DELETE FROM apps WHERE id = ?",
+                "DELETE FROM replications WHERE app = ?",
+                "DELETE FROM replication_log WHERE app = ?",
+            )
 
-        await self._run(work)
+        await self.run(work)
 
 
 def _many(c: Connection, sql: str, rows: list[tuple[Any, ...]], *more: str) -> None:
