@@ -64,12 +64,12 @@ async def send(
     if request.method == "HEAD":
         return web.Response(status=status, headers={**headers, hdrs.CONTENT_LENGTH: str(length)})
     if length <= AT_ONCE:
-        body = b"".join([piece async for piece in _pieces(db, segments)])
+        body = b"".join([piece async for piece in pieces_of(db, segments)])
         return web.Response(status=status, headers=headers, body=body)
     response = web.StreamResponse(status=status, headers={**headers, hdrs.CONTENT_LENGTH: str(length)})
     decorate(response, request.get(CORS))
     await response.prepare(request)
-    async for piece in _joined(_pieces(db, segments)):
+    async for piece in _joined(pieces_of(db, segments)):
         await response.write(piece)
     await response.write_eof()
     return response
@@ -90,7 +90,8 @@ async def _joined(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         yield b"".join(waiting)
 
 
-async def _pieces(db: Database, segments: Iterable[Segment]) -> AsyncIterator[bytes]:
+async def pieces_of(db: Database, segments: Iterable[Segment]) -> AsyncIterator[bytes]:
+    """The bytes of segments, those of attachments read when their turn comes. Raises NotFound."""
     for segment in segments:
         if isinstance(segment, bytes):
             yield segment

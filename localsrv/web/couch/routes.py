@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from localsrv.web.couch import (
+    all_docs,
     attachments,
     bulk,
     bulk_get,
@@ -19,6 +20,7 @@ ROUTES: tuple[Route, ...] = (
     *server.ROUTES,
     *databases.ROUTES,
     *bulk.ROUTES,
+    *all_docs.ROUTES,
     *revisions.ROUTES,
     *local.ROUTES,
     *bulk_get.ROUTES,
