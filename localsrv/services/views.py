@@ -1,0 +1,326 @@
+"""View indexes: built when somebody asks, from where they were left, in the background.
+
+One task builds an index; whoever asks meanwhile waits for the same task. It reads documents in the order of
+their changes (`store.view_source`), has a child process map them (`javascript`), and hands the rows to the
+file of the indexes (`store.views`); reading, mapping and writing overlap. A function that never ends, or that
+eats all memory, fails the queries that need it; the index then rests for a while, longer each time, before
+anybody's query may try it again, so that it cannot keep a processor busy for ever.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
+
+import orjson
+
+from localsrv.base.errors import LocalsrvError, NotFound, StorageError
+from localsrv.javascript.pool import JavaScript, Program
+from localsrv.javascript.worker import JavaScriptError, Killed
+from localsrv.model.collation import sort_key
+from localsrv.model.design_document import JAVASCRIPT, DesignDocument
+from localsrv.store.database import Database
+from localsrv.store.view_snapshot import Snapshot, stored_value
+from localsrv.store.view_source import SourceBatch, SourceDocument, read_batch
+from localsrv.store.views import Index, Row, ViewFile
+
+log = logging.getLogger("localsrv.views")
+
+T = TypeVar("T")
+
+FIRST_REST_S = 30.0
+LONGEST_REST_S = 3600.0
+
+
+@dataclass(slots=True)
+class _Failure:
+    error: JavaScriptError
+    rests_until: float
+    rest_s: float
+
+
+@dataclass(slots=True)
+class _Job:
+    """One index of one database, and the task that builds it while there is one."""
+
+    database: Database
+    name: str
+    number: int
+    design: DesignDocument
+    file: ViewFile | None = None
+    index: Index | None = None
+    seen: int = 0
+    """All changes up to this one are in the index."""
+    task: asyncio.Task[None] | None = None
+    failure: _Failure | None = None
+    done: int = 0
+    started: float = field(default_factory=time.time)
+    updated: float = field(default_factory=time.time)
+
+
+@dataclass(frozen=True, slots=True)
+class Building:
+    """What a running build tells of itself. Times are Unix seconds; `done` and `total` count changes."""
+
+    database: str
+    design: str
+    done: int
+    total: int
+    started: float
+    updated: float
+
+
+class Views:
+    """The view indexes of all apps."""
+
+    def __init__(self, javascript: JavaScript) -> None:
+        self._javascript = javascript
+        self._jobs: WeakKeyDictionary[Database, dict[tuple[int, str], _Job]] = WeakKeyDictionary()
+
+    async def close(self) -> None:
+        """Ends what builds; where it was is kept."""
+        tasks = [j.task for jobs in self._jobs.values() for j in jobs.values() if j.task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    # ── asking ─────────────────────────────────────────────────────────────────────────────────────────────
+
+    @asynccontextmanager
+    async def snapshot(
+        self, database: Database, name: str, design: DesignDocument, *, update: bool = True
+    ) -> AsyncIterator[Snapshot]:
+        """One state of the index of a design document; `update` brings it up to date first.
+
+        Raises:
+            JavaScriptError: the index cannot be built. NotFound: the collection is gone.
+        """
+        file, snapshot = await self._begin(self._job(database, name, design), update)
+        try:
+            yield snapshot
+        finally:
+            await file.release(snapshot)
+
+    async def _begin(self, job: _Job, update: bool) -> tuple[ViewFile, Snapshot]:
+        for is_last in (False, True):
+            try:
+                if update:
+                    await self._bring_up_to_date(job)
+                else:
+                    await self._open(job)
+                assert job.file is not None and job.index is not None
+                return job.file, await job.file.snapshot(job.index)
+            except StorageError as error:
+                await self._mend(job, error)
+                if is_last:
+                    raise
+        raise AssertionError
+
+    def update_later(self, database: Database, name: str, design: DesignDocument) -> None:
+        """Brings an index up to date without anybody waiting for it."""
+        self._start(self._job(database, name, design))
+
+    async def newest(self, database: Database, name: str, design: DesignDocument) -> tuple[int, bool, int]:
+        """`(the change up to which the index is built, whether it is being built, queries that wait)`."""
+        job = self._job(database, name, design)
+        await self._open(job)
+        return job.seen, job.task is not None and not job.task.done(), 0
+
+    async def clean_up(self, database: Database, name: str, keep: Sequence[DesignDocument]) -> None:
+        """Removes the indexes of a collection that none of its design documents needs any more."""
+        number = database.collection(name).number
+        signatures = {design.signature for design in keep}
+        jobs = self._jobs.get(database, {})
+        for key in [key for key in jobs if key[0] == number and key[1] not in signatures]:
+            task = jobs.pop(key).task
+            if task is not None:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+        await (await database.views()).clean_up(number, signatures)
+
+    def building(self, database: Database) -> list[Building]:
+        """What is being built now."""
+        return [
+            Building(job.name, job.design.id, job.done, database.last_seq, job.started, job.updated)
+            for job in self._jobs.get(database, {}).values()
+            if job.task is not None and not job.task.done()
+        ]
+
+    # ── building ───────────────────────────────────────────────────────────────────────────────────────────
+
+    def _job(self, database: Database, name: str, design: DesignDocument) -> _Job:
+        if design.language != JAVASCRIPT:
+            raise JavaScriptError("unknown_query_language", design.language)
+        number = database.collection(name).number
+        jobs = self._jobs.setdefault(database, {})
+        key = (number, design.signature)
+        if key not in jobs:
+            jobs[key] = _Job(database, name, number, design)
+        return jobs[key]
+
+    async def _open(self, job: _Job) -> Index:
+        file = await job.database.views()
+        if job.index is None or job.file is not file:
+            job.index = await file.index(job.number, job.design.signature, len(job.design.maps))
+            job.file, job.seen = file, job.index.seq
+        return job.index
+
+    async def _mend(self, job: _Job, error: StorageError) -> None:
+        """Makes the next try begin anew where that can help; raises the error where it cannot."""
+        if error.code == "storage-damaged":
+            log.warning(
+                "the view indexes of %s are damaged and are built again", job.database.path.parent.name
+            )
+            await job.database.views(broken=job.file)
+        elif error.code != "index-dropped":
+            raise error
+        job.index, job.file, job.seen = None, None, 0
+
+    async def _bring_up_to_date(self, job: _Job) -> None:
+        wanted = job.database.last_seq
+        await self._open(job)
+        while job.seen < wanted:
+            if job.failure is not None and time.monotonic() < job.failure.rests_until:
+                raise job.failure.error
+            await asyncio.shield(self._start(job))
+
+    def _start(self, job: _Job) -> asyncio.Task[None]:
+        if job.task is None or job.task.done():
+            job.started = job.updated = time.time()
+            job.task = asyncio.get_running_loop().create_task(self._build(job))
+            job.task.add_done_callback(_retrieve)
+        return job.task
+
+    async def _build(self, job: _Job) -> None:
+        """Builds until the index has seen all there is."""
+        try:
+            await self._open(job)
+            await self._follow(job)
+        except JavaScriptError as error:
+            rest = min(job.failure.rest_s * 2, LONGEST_REST_S) if job.failure else FIRST_REST_S
+            job.failure = _Failure(error, time.monotonic() + rest, rest)
+            log.warning("%s cannot be indexed: %s: %s", job.design.id, error.error, error.message)
+            raise
+        job.failure = None
+
+    async def _follow(self, job: _Job) -> None:
+        assert job.index is not None and job.file is not None
+        file, index = job.file, job.index
+        reading = asyncio.ensure_future(self._read(job, index.seq))
+        writing: asyncio.Future[Index] | None = None
+        try:
+            while True:
+                batch = await reading
+                if batch.more:
+                    reading = asyncio.ensure_future(self._read(job, batch.last))
+                rows = await self._rows(job, batch.documents)
+                if writing is not None:
+                    job.index = await writing
+                    writing = None
+                if batch.documents:
+                    ids = [document.id for document in batch.documents]
+                    writing = asyncio.ensure_future(file.apply(job.index, ids, rows, batch.last))
+                job.done, job.updated = batch.last, time.time()
+                if not batch.more:
+                    break
+            if writing is not None:
+                job.index = await writing
+            job.seen = batch.last
+        finally:
+            reading.cancel()
+            await asyncio.gather(reading, *([writing] if writing else ()), return_exceptions=True)
+
+    async def _read(self, job: _Job, since: int) -> SourceBatch:
+        database, options = job.database, job.design.options
+        state = database.collection(job.name)
+        if state.number != job.number:
+            raise NotFound("The database was deleted.", code="no-collection", details=job.name)
+        until = database.last_seq
+        return await database.read(
+            lambda connection: read_batch(
+                connection,
+                state,
+                since,
+                until,
+                with_design=options.get("include_design") is True,
+                local_seq=options.get("local_seq") is True,
+            )
+        )
+
+    async def _rows(self, job: _Job, documents: Sequence[SourceDocument]) -> list[Row]:
+        live = [document for document in documents if document.text is not None]
+        if not live or not job.design.maps:
+            return []
+        program = Program(
+            f"views {job.design.signature}",
+            f"{job.database.path.parent.name}/{job.name}/{job.design.id}",
+            orjson.dumps({"_id": job.design.id, "views": {"lib": job.design.library}}),
+        )
+        lines = [document.text or b"" for document in live]
+        results = await map_lines(self._javascript, program, job.design.maps, lines)
+        return await _in_thread(len(live), lambda: view_rows(live, results, len(job.design.maps)))
+
+
+async def map_lines(
+    javascript: JavaScript, program: Program, maps: Sequence[str], lines: Sequence[bytes]
+) -> list[Any]:
+    """What the functions emit for each document.
+
+    When memory is gone, or the child is, the rest is tried once more in a fresh child, one document at a
+    time, since functions may hold on to what they saw; what fails then is the function's fault.
+    """
+    done: list[Any] = []
+    careful = False
+    while True:
+        before = len(done)
+        options: dict[str, Any] = {"maps": list(maps)}
+        if careful:
+            options["every_ms"] = 0
+        try:
+            async for part in javascript.stream(program, "map", options, lines[before:]):
+                done += part
+            if len(done) != len(lines):
+                raise Killed("The JavaScript process answered for other documents than it was asked about.")
+            return done
+        except JavaScriptError as error:
+            took_too_long = isinstance(error, Killed) and error.took_too_long
+            is_of_memory = isinstance(error, Killed) or error.error == "InternalError"
+            if took_too_long or not is_of_memory or (careful and len(done) == before):
+                raise
+            careful = True
+
+
+def view_rows(documents: Sequence[SourceDocument], results: Sequence[Any], functions: int) -> list[Row]:
+    """The rows to store. Raises Killed for what no well-behaved child answers."""
+    rows: list[Row] = []
+    try:
+        for document, emitted in zip(documents, results, strict=True):
+            for n, (function, key, value) in enumerate(emitted):
+                if type(function) is not int or not 0 <= function < functions:
+                    raise ValueError(function)
+                shown = orjson.dumps(key).decode()
+                rows.append((function, sort_key(key), document.id, n, shown, stored_value(value)))
+    except (TypeError, ValueError) as error:
+        raise Killed("The JavaScript process answered no rows.") from error
+    except RecursionError as error:
+        raise JavaScriptError("map_runtime_error", "A key is nested too deep.") from error
+    return rows
+
+
+async def _in_thread(size: int, function: Callable[[], T]) -> T:
+    """A few rows are made at once; a hop to a thread would take longer."""
+    return function() if size <= 20 else await asyncio.to_thread(function)
+
+
+def _retrieve(task: asyncio.Task[None]) -> None:
+    """Whoever waits gets the error; that nobody waits is no reason to complain."""
+    if not task.cancelled():
+        error = task.exception()
+        if error is not None and not isinstance(error, LocalsrvError):
+            log.error("building a view index failed", exc_info=error)
