@@ -156,6 +156,20 @@ class StorageError(LocalsrvError):
     code = "storage"
 
 
+class DesignError(LocalsrvError):
+    """What a design document's function said, or why it cannot be run.
+
+    `error` and `message` are told to clients of the sync face as they are.
+    """
+
+    code = "design"
+
+    def __init__(self, error: str, reason: str, *, status: int = 500) -> None:
+        super().__init__(reason, details=error)
+        self.error = error
+        self.status = status  # type: ignore[misc] # a function may forbid, or ask who is there
+
+
 class VaultError(LocalsrvError):
     status = 503
     code = "vault"

@@ -18,7 +18,7 @@ from typing import Any
 
 import orjson
 
-from localsrv.base.errors import LocalsrvError, Unavailable
+from localsrv.base.errors import DesignError, Unavailable
 from localsrv.javascript.frames import BROKEN, HEADER, LAST, MAX_FRAME, PART, REQUEST, frame
 
 COMMAND = "--javascript"
@@ -28,15 +28,10 @@ _WINDOWS_NEEDS = ("SYSTEMROOT", "WINDIR")
 """Without these a process on Windows cannot load the system's own libraries."""
 
 
-class JavaScriptError(LocalsrvError):
+class JavaScriptError(DesignError):
     """A function failed as a whole. `error` and `message` are CouchDB's `error` and `reason`."""
 
-    status = 500
     code = "javascript"
-
-    def __init__(self, error: str, reason: str) -> None:
-        super().__init__(reason, details=error)
-        self.error = error
 
 
 class Killed(JavaScriptError):

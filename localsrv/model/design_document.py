@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from localsrv.base.errors import BadRequest
+from localsrv.base.errors import DesignError
 
 PREFIX = "_design/"
 JAVASCRIPT = "javascript"
@@ -23,14 +23,13 @@ _BUILT_IN = re.compile(r"_(?:sum|count|stats|approx_count_distinct|first|last)")
 _RANKED = re.compile(r"_(?:top|bottom)_(.*)", re.DOTALL)
 
 
-class InvalidDesign(BadRequest):
-    """A design document that is none. `error` is CouchDB's word for it."""
+class InvalidDesign(DesignError):
+    """A design document that is none."""
 
     code = "invalid-design-document"
 
     def __init__(self, reason: str, error: str = "invalid_design_doc") -> None:
-        super().__init__(reason)
-        self.error = error
+        super().__init__(error, reason, status=400)
 
 
 @dataclass(frozen=True, slots=True)

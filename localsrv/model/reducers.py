@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from functools import reduce as fold
 from typing import Any
 
-from localsrv.base.errors import BadRequest
+from localsrv.base.errors import DesignError
 from localsrv.model.collation import sort_key
 
 SUM_ERROR = (
@@ -23,10 +23,11 @@ Entry = tuple[bytes, str, Any]
 """`(key bytes, document id, value)`, in view order."""
 
 
-class InvalidInput(BadRequest):
+class InvalidInput(DesignError):
     """A value that the function cannot take; the whole query fails."""
 
-    code = "invalid-value"
+    def __init__(self, reason: str) -> None:
+        super().__init__("invalid_value", reason)
 
 
 class _NotSummable(Exception):

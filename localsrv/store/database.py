@@ -48,6 +48,7 @@ from localsrv.store.catalog import (
     is_design,
     last_seq,
     load,
+    newest_change,
 )
 from localsrv.store.changes import ChangeBatch
 from localsrv.store.conflicts import Ending
@@ -615,6 +616,11 @@ class Database:
         return await self._read(lambda c: changes.changed_at(c, self._committed))
 
     # ---- views
+
+    def design_seq(self, name: str) -> int:
+        """The latest change of a collection's design documents, 0 while there was none. Does not block."""
+        hidden = self.collection(name).design
+        return 0 if hidden is None else self._now(lambda c: newest_change(c, hidden))
 
     async def views(self, broken: ViewFile | None = None) -> ViewFile:
         """The file of the view indexes, opened or made when first asked for. `broken` is never given again.

@@ -13,6 +13,7 @@ from aiohttp import hdrs, web
 
 from localsrv.base.errors import (
     BadRequest,
+    DesignError,
     LocalsrvError,
     RelationViolation,
     SchemaViolation,
@@ -84,7 +85,7 @@ def query_parse_error(reason: str) -> CouchError:
 
 def words(error: Exception) -> tuple[int, str, str]:
     """`(status, error, reason)`: what CouchDB would say to the same, decided by class and code alone."""
-    if isinstance(error, CouchError):
+    if isinstance(error, (CouchError, DesignError)):
         return error.status, error.error, error.message
     if not isinstance(error, LocalsrvError):
         return 500, "internal_server_error", "Something went wrong in the server; its log says what."
