@@ -33,12 +33,15 @@ from localsrv.base.paths import Paths
 from localsrv.base.server_file import RunningServer
 from localsrv.services.apps import Apps
 from localsrv.services.codes import Codes
+from localsrv.services.conflicts import Conflicts
 from localsrv.services.grants import Grants, new_token
 from localsrv.services.imports import Imports
 from localsrv.services.ports import AppPorts, Opened
+from localsrv.services.replication.replicator import Replicator
 from localsrv.services.signing import Signer
 from localsrv.store import driver
 from localsrv.store.database import StoreOptions
+from localsrv.store.replications import ReplicationStore
 from localsrv.store.system import System
 from localsrv.vault import OsKeyring
 from localsrv.web.addresses import Addresses
@@ -178,9 +181,15 @@ class Server:
         stack.push_async_callback(grants.close)
         apps = await Apps.start(system, self._paths.data / "apps", grants, self._store_options())
         stack.push_async_callback(apps.close)
+        conflicts = Conflicts()
+        stack.push_async_callback(conflicts.close)
+        apps.on_open.append(conflicts.follow)
         self._ports = self._make_ports(apps, grants)
         imports = Imports(self._paths.data / "uploads", os.environ)
         stack.push_async_callback(imports.close)
+        store = ReplicationStore(system)
+        replicator = await Replicator.start(apps, store, self._vault, self._device)
+        stack.push_async_callback(replicator.close)
         return Services(
             addresses=self._addresses,
             apps=apps,
@@ -193,7 +202,7 @@ class Server:
             allowed_origins=frozenset(self._settings.allowed_origins),
             max_body=self._settings.max_body_bytes,
             max_upload=self._settings.max_upload_bytes,
-            extra={Imports: imports},
+            extra={Imports: imports, Replicator: replicator},
         )
 
     def _make_ports(self, apps: Apps, grants: Grants) -> AppPorts:

@@ -13,6 +13,7 @@ import os
 import secrets
 import shutil
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -75,6 +76,8 @@ class Apps:
         self._locks: dict[str, asyncio.Lock] = {}
         self._changing = asyncio.Lock()
         self.opened: dict[str, App] = {}
+        self.on_open: list[Callable[[str, Database], None]] = []
+        """Called with each app's id and database when that was opened."""
         self.generation = 0
 
     @classmethod
@@ -129,6 +132,8 @@ class Apps:
             await asyncio.to_thread(_make_folder, home)
             database = await Database.open(home / "app.db", home / "blobs", self._options)
             found = self.opened[app] = App(app, row, database)
+            for called in self.on_open:
+                called(app, database)
             return found
 
     async def size_bytes(self, app: str) -> int:
