@@ -19,12 +19,15 @@ from localsrv.services.apps import Apps
 from localsrv.services.codes import Codes
 from localsrv.services.grants import Grants, new_token
 from localsrv.services.ports import AppPorts, Opened
+from localsrv.services.replication.replicator import Replicator
 from localsrv.services.signing import Signer
+from localsrv.store.replications import ReplicationStore
 from localsrv.store.system import System
 from localsrv.web.addresses import Addresses
 from localsrv.web.app import Runner
 from localsrv.web.context import Services
 from localsrv.web.live import ENDINGS, Ending
+from tests.support.vaults import MemoryVault
 
 ALLOWED_ORIGIN = "http://localhost:5173"
 
@@ -51,6 +54,7 @@ class WebServer:
     session: aiohttp.ClientSession
     owner: str
     home: Path
+    vault: MemoryVault
     stops: list[None] = field(default_factory=list)
     kept: dict[str, int | None] = field(default_factory=dict)
     resolved: list[str] = field(default_factory=list)
@@ -180,6 +184,8 @@ async def web_server(tmp_path: Path) -> AsyncIterator[WebServer]:
     def keep(app: str, port: int | None) -> None:
         server.kept[app] = port
 
+    vault = MemoryVault()
+    replicator = await Replicator.start(apps, ReplicationStore(system), vault, "test-device")
     main, by_app = listener.getsockname()[1], dict[str, int]()
     ports = AppPorts(apps, grants, {}, main, by_app, open_port=open_port, keep=keep, resolves=resolves)
     services = Services(
@@ -194,14 +200,16 @@ async def web_server(tmp_path: Path) -> AsyncIterator[WebServer]:
         allowed_origins=frozenset({ALLOWED_ORIGIN}),
         max_body=1 << 20,
         max_upload=4 << 20,
+        extra={Replicator: replicator},
     )
     runner = Runner(services, shutdown_timeout=5)
     await runner.setup()
     await web.SockSite(runner, listener).start()
     async with aiohttp.ClientSession() as session:
-        server = WebServer(services, runner, session, owner, home, stops)
+        server = WebServer(services, runner, session, owner, home, vault, stops)
         yield server
     await runner.cleanup()
+    await replicator.close()
     await apps.close()
     await grants.close()
     await system.close()

@@ -7,12 +7,14 @@ from urllib.parse import quote
 from aiohttp import hdrs, web
 
 from localsrv.base.errors import InvalidValue
+from localsrv.services.replication.replicator import DATABASE
 from localsrv.store.database import Database
 from localsrv.web.addresses import couch_root
-from localsrv.web.context import call, database, param
+from localsrv.web.context import app, call, database, param
 from localsrv.web.couch.answers import json_answer
 from localsrv.web.couch.errors import CouchError
 from localsrv.web.couch.parameters import flag
+from localsrv.web.couch.replicate import replicator
 from localsrv.web.routes import ADMIN, Face, Route
 
 _ILLEGAL_NAME = (
@@ -77,6 +79,8 @@ async def remove(request: web.Request) -> web.Response:
             "Did you mean to DELETE a document instead?",
         )
     await database(request).drop(param(request, "db"))
+    if param(request, "db") == DATABASE:
+        await replicator(request).noticed(app(request).id)
     return json_answer({"ok": True})
 
 

@@ -11,13 +11,17 @@ from localsrv.web.couch import (
     databases,
     documents,
     local,
+    replicate,
     revisions,
+    scheduler,
     server,
 )
 from localsrv.web.routes import Route
 
 ROUTES: tuple[Route, ...] = (
     *server.ROUTES,
+    *replicate.ROUTES,
+    *scheduler.ROUTES,
     *databases.ROUTES,
     *bulk.ROUTES,
     *all_docs.ROUTES,

@@ -9,14 +9,16 @@ from aiohttp import web
 
 from localsrv.base.errors import LocalsrvError, NotFound
 from localsrv.model.revisions import Tree, leaves
+from localsrv.services.replication.replicator import DATABASE
 from localsrv.store.database import Database
 from localsrv.store.editing import Edit, NewAttachment
 from localsrv.store.reading import AttachmentInfo
-from localsrv.web.context import database, services
+from localsrv.web.context import app, database, services
 from localsrv.web.couch.drafts import Draft
 from localsrv.web.couch.enclosures import Enclosure, Kind, enclosures
 from localsrv.web.couch.errors import CONFLICT, CouchError
 from localsrv.web.couch.receiving import one_piece, receive
+from localsrv.web.couch.replicate import replicator
 
 NONE_FOLLOWED: Mapping[str, NewAttachment] = {}
 
@@ -145,6 +147,8 @@ async def write(
     """Writes edits, each for itself, and returns for each its revision or why it was refused."""
     if not edits:
         return []
+    if name == DATABASE:
+        return await replicator(request).store(app(request).id, edits, new_edits=new_edits)
     results = await _put(database(request), name, edits, new_edits=new_edits)
     return [_told(edit, result) for edit, result in zip(edits, results, strict=True)]
 
