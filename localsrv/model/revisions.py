@@ -28,10 +28,10 @@ def parse_revision(revision: str) -> tuple[int, str]:
     """`(generation, digest)` of a revision id.
 
     Raises:
-        InvalidValue: not `<number from 1>-<non-empty digest>`.
+        InvalidValue: not `<number from 1>-<digest>`. An empty digest is one, as in CouchDB (`parse_rev`).
     """
     generation, dash, digest = revision.partition("-")
-    if dash and digest and generation.isascii() and generation.isdecimal() and len(generation) < 11:
+    if dash and generation.isascii() and generation.isdecimal() and len(generation) < 11:
         number = int(generation)
         if (
             0 < number <= MAX_GENERATION
