@@ -137,8 +137,9 @@ READS: list[tuple[str, str, dict[str, Any]]] = [
         {"rev": "3-c", "status": "available"}, {"rev": "2-b", "status": "missing"},
         {"rev": "1-a", "status": "available"}]}),
     ("meta", "?meta=true", {"_rev": "3-c", "v": "winner", "_conflicts": ["2-x"],
-     "_deleted_conflicts": ["2-y"], "_revs_info": [{"rev": "3-c", "status": "available"}, {"rev": "2-b", "status": "missing"},
-                    {"rev": "1-a", "status": "available"}]}),
+     "_deleted_conflicts": ["2-y"], "_revs_info": [
+        {"rev": "3-c", "status": "available"}, {"rev": "2-b", "status": "missing"},
+        {"rev": "1-a", "status": "available"}]}),
     ("local_seq", "?local_seq=true", {"_rev": "3-c", "v": "winner", "_local_seq": 4}),
     ("latest of an ancestor", "?rev=1-a&latest=true", {"_rev": "3-c", "v": "winner"}),
     ("latest of a leaf", "?rev=2-x&latest=true", {"_rev": "2-x", "v": "conflict"}),
