@@ -31,11 +31,13 @@ from localsrv.base.listeners import Listener
 from localsrv.base.lock import InstanceLock
 from localsrv.base.paths import Paths
 from localsrv.base.server_file import RunningServer
+from localsrv.javascript.pool import JavaScript
 from localsrv.services.apps import Apps
 from localsrv.services.codes import Codes
 from localsrv.services.conflicts import Conflicts
+from localsrv.services.design import Design
 from localsrv.services.grants import Grants, new_token
-from localsrv.services.imports import Imports
+from localsrv.services.imports import Imports, program
 from localsrv.services.ports import AppPorts, Opened
 from localsrv.services.replication.replicator import Replicator
 from localsrv.services.signing import Signer
@@ -187,8 +189,11 @@ class Server:
         self._ports = self._make_ports(apps, grants)
         imports = Imports(self._paths.data / "uploads", os.environ)
         stack.push_async_callback(imports.close)
+        javascript = JavaScript(program())
+        stack.push_async_callback(javascript.close)
+        design = Design(javascript)
         store = ReplicationStore(system)
-        replicator = await Replicator.start(apps, store, self._vault, self._device)
+        replicator = await Replicator.start(apps, store, self._vault, design, self._device)
         stack.push_async_callback(replicator.close)
         return Services(
             addresses=self._addresses,
@@ -202,7 +207,7 @@ class Server:
             allowed_origins=frozenset(self._settings.allowed_origins),
             max_body=self._settings.max_body_bytes,
             max_upload=self._settings.max_upload_bytes,
-            extra={Imports: imports, Replicator: replicator},
+            extra={Imports: imports, Design: design, Replicator: replicator},
         )
 
     def _make_ports(self, apps: Apps, grants: Grants) -> AppPorts:

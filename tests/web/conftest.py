@@ -15,9 +15,12 @@ import pytest
 from aiohttp import web
 
 from localsrv.base.listeners import listen
+from localsrv.javascript.pool import JavaScript
 from localsrv.services.apps import Apps
 from localsrv.services.codes import Codes
+from localsrv.services.design import Design
 from localsrv.services.grants import Grants, new_token
+from localsrv.services.imports import program
 from localsrv.services.ports import AppPorts, Opened
 from localsrv.services.replication.replicator import Replicator
 from localsrv.services.signing import Signer
@@ -185,7 +188,9 @@ async def web_server(tmp_path: Path) -> AsyncIterator[WebServer]:
         server.kept[app] = port
 
     vault = MemoryVault()
-    replicator = await Replicator.start(apps, ReplicationStore(system), vault, "test-device")
+    javascript = JavaScript(program())
+    design = Design(javascript)
+    replicator = await Replicator.start(apps, ReplicationStore(system), vault, design, "test-device")
     main, by_app = listener.getsockname()[1], dict[str, int]()
     ports = AppPorts(apps, grants, {}, main, by_app, open_port=open_port, keep=keep, resolves=resolves)
     services = Services(
@@ -200,7 +205,7 @@ async def web_server(tmp_path: Path) -> AsyncIterator[WebServer]:
         allowed_origins=frozenset({ALLOWED_ORIGIN}),
         max_body=1 << 20,
         max_upload=4 << 20,
-        extra={Replicator: replicator},
+        extra={Design: design, Replicator: replicator},
     )
     runner = Runner(services, shutdown_timeout=5)
     await runner.setup()
@@ -210,6 +215,7 @@ async def web_server(tmp_path: Path) -> AsyncIterator[WebServer]:
         yield server
     await runner.cleanup()
     await replicator.close()
+    await javascript.close()
     await apps.close()
     await grants.close()
     await system.close()

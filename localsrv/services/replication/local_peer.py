@@ -37,10 +37,10 @@ _PIECE = 1 << 18
 class Rules(Protocol):
     """What an app's design documents and filters say; the JavaScript behind it is none of this module's."""
 
-    async def check(self, database: str, revisions: Sequence[Revision]) -> list[LocalsrvError | None]:
-        """For each revision why `validate_doc_update` refuses it, or None."""
+    async def check(self, name: str, edits: Sequence[Edit]) -> list[LocalsrvError | None]:
+        """For each edit why `validate_doc_update` refuses it, or None."""
 
-    async def lets_through(self, database: str, revisions: Sequence[Revision]) -> list[bool]:
+    async def lets_through(self, name: str, revisions: Sequence[Revision]) -> list[bool]:
         """Whether the replication's filter wants each of these winners."""
 
 
@@ -170,16 +170,17 @@ class LocalPeer:
 
     async def write(self, revisions: Sequence[Revision], source: Peer) -> Written:
         done = Written()
-        verdicts = await self._rules.check(self.name, revisions)
         edits: list[tuple[Revision, Edit]] = []
-        for revision, verdict in zip(revisions, verdicts, strict=True):
-            if verdict is not None:
-                done.refused.append(_refusal(revision, verdict))
-                continue
+        for revision in revisions:
             try:
                 edits.append((revision, await self._edit(revision, source)))
             except NotFound:
                 done.gone.append(revision)
+        verdicts = await self._rules.check(self.name, [edit for _, edit in edits])
+        for (revision, _), verdict in zip(edits, verdicts, strict=True):
+            if verdict is not None:
+                done.refused.append(_refusal(revision, verdict))
+        edits = [pair for pair, verdict in zip(edits, verdicts, strict=True) if verdict is None]
         if not edits:
             return done
         results = await self._database.put_many(self.name, [edit for _, edit in edits], new_edits=False)

@@ -22,10 +22,11 @@ from localsrv.model.replication import SIDES, Credentials, Endpoint, Replication
 from localsrv.outbound.couch_peer import CouchPeer
 from localsrv.outbound.network import NetworkWatch
 from localsrv.services.apps import Apps
+from localsrv.services.design import Design
 from localsrv.services.replication.job import Job, Key, words
 from localsrv.services.replication.local_peer import LocalPeer
 from localsrv.services.replication.peer import Peer
-from localsrv.services.replication.rules import AppRules
+from localsrv.services.replication.rules import AppRules, check_filter
 from localsrv.services.replication.secrets import Secrets, Vault
 from localsrv.store.database import Database
 from localsrv.store.editing import Edit
@@ -48,7 +49,10 @@ class Duplicate(Conflict):
 class Replicator:
     """Create it with `start`."""
 
-    def __init__(self, apps: Apps, store: ReplicationStore, vault: Vault, device: str) -> None:
+    def __init__(
+        self, apps: Apps, store: ReplicationStore, vault: Vault, design: Design, device: str
+    ) -> None:
+        self._design = design
         self._apps = apps
         self._store = store
         self._secrets = Secrets(vault)
@@ -61,9 +65,11 @@ class Replicator:
         self._waking: asyncio.Task[None] | None = None
 
     @classmethod
-    async def start(cls, apps: Apps, store: ReplicationStore, vault: Vault, device: str) -> Replicator:
+    async def start(
+        cls, apps: Apps, store: ReplicationStore, vault: Vault, design: Design, device: str
+    ) -> Replicator:
         """Begins what is stored, in the background: a start does not wait for files of apps to open."""
-        made = cls(apps, store, vault, device)
+        made = cls(apps, store, vault, design, device)
         made._rows = {(row.app, row.document): row for row in await store.all()}
         if made._rows:
             made._waking = asyncio.create_task(made._wake(), name="replications wake up")
@@ -94,7 +100,7 @@ class Replicator:
         """Starts what `_replicate` was asked for, or joins the one that runs already. Its credentials are
         held in memory. Raises InvalidValue."""
         definition, credentials = parse_replication(body)
-        AppRules(definition)  # a selector that is none is refused before anything begins
+        check_filter(definition)
         self._refuse_own(definition)
         key = Key(app, definition.id(self._device, app))
         found = self._jobs.get(key)
@@ -131,7 +137,7 @@ class Replicator:
         if edit.deleted or edit.id.startswith("_"):
             return edit
         definition, credentials = parse_replication(edit.document)
-        AppRules(definition)
+        check_filter(definition)
         self._refuse_own(definition)
         kept = await self._secrets.keep(definition, credentials)
         sides: dict[str, Any] = {side: kept.endpoint(side).as_json() for side in SIDES}
@@ -359,13 +365,12 @@ class Replicator:
         base_id = definition.base_id(self._device, key.app)
         return Job(key, definition, base_id, open_peers, self, is_persistent=is_persistent)
 
-    @staticmethod
     def _peer(
-        database: Database, definition: Replication, endpoint: Endpoint, credentials: Credentials
+        self, database: Database, definition: Replication, endpoint: Endpoint, credentials: Credentials
     ) -> Peer:
         if endpoint.database is None:
             return CouchPeer(endpoint, credentials, definition)
-        return LocalPeer(database, endpoint, definition, AppRules(definition))
+        return LocalPeer(database, endpoint, definition, AppRules(definition, database, self._design))
 
     async def changed(self, job: Job, kind: str, text: str) -> None:
         """A job's own news: kept, logged, and a reason to listen for the network."""
@@ -382,9 +387,7 @@ class Replicator:
             return
         status = job.status
         info = {"error": words(status.error)} if status.error else job.progress.info()
-        await self._put(
-            replace(row, state=status.state, errors=status.errors, info=info)
-        )
+        await self._put(replace(row, state=status.state, errors=status.errors, info=info))
         await self._store.note(job.key.app, job.key.document, kind, text)
         for refusal in list(job.progress.refusals) if kind in ("completed", "crashed") else ():
             reason = f"{refusal.id} {refusal.rev}: {refusal.error}: {refusal.reason}"
