@@ -60,7 +60,9 @@ class Enclosure:
         """
         raw = decoded(self.name, self.data)
         compressed = self.is_gzip and raw.startswith(GZIP_MAGIC)
-        if self.digest is None or (self.is_gzip and not compressed):
+        # `revpos` in an edit made here says that the member was fetched and its data changed since.
+        is_left_over = self.revpos is not None and not is_replicated
+        if self.digest is None or is_left_over or (self.is_gzip and not compressed):
             return raw, compressed
         if md5(raw) != self.digest and not (is_replicated and _COMPRESSIBLE.match(self.content_type)):
             # A replicated one may have come from a CouchDB that keeps it compressed, without saying so.

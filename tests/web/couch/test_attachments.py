@@ -343,13 +343,22 @@ async def test_a_replicated_digest_may_be_of_a_compressed_form(couch: Couch) -> 
     await couch.graft("t", "1-a", _attachments={"t": {**other, "content_type": "text/plain"}})
     assert (await couch.ask("GET", "/t/t")).body == TEXT
     before = couch.stored()
-    for path, kind in (("/i?new_edits=false", "image/png"), ("/i", "text/plain")):
-        document = {"_attachments": {"t": {**other, "content_type": kind}}}
-        if "?" in path:
-            document["_rev"] = "1-a"
-        done = await couch.ask("PUT", path, json=document)
-        assert (done.status, done.json["error"]) == (400, "content_md5_mismatch")
+    document = {"_rev": "1-a", "_attachments": {"t": {**other, "content_type": "image/png"}}}
+    done = await couch.ask("PUT", "/i?new_edits=false", json=document)
+    assert (done.status, done.json["error"]) == (400, "content_md5_mismatch")
     assert couch.stored() == before
+
+
+async def test_new_data_in_a_fetched_attachment(couch: Couch) -> None:
+    """Clients put new data beside what the stub said of the old: CouchDB looks at the data alone."""
+    await with_files(couch, a=b"one", b=b"two")
+    document = await couch.get("/d")
+    del document["_attachments"]["a"]["stub"]
+    document["_attachments"]["a"]["data"] = b64(b"one, changed")
+    await couch.put("/d", document)
+    assert (await couch.ask("GET", "/d/a")).body == b"one, changed"
+    found = (await couch.get("/d"))["_attachments"]
+    assert {name: one["revpos"] for name, one in found.items()} == {"a": 2, "b": 1}
 
 
 async def test_stubs_of_replicated_revisions(couch: Couch) -> None:
