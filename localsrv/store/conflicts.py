@@ -16,7 +16,6 @@ import orjson
 from localsrv.base.errors import Conflict, NotFound
 from localsrv.model.merge import live_leaves, tombstone
 from localsrv.model.merge_base import History, Version, merge_sources
-from localsrv.model.revisions import parse_revision
 from localsrv.store import history
 from localsrv.store.catalog import CollectionState
 from localsrv.store.driver import Connection
@@ -84,15 +83,20 @@ def resolve(
     if not live:
         raise NotFound(f"`{state.name}` holds no document `{edit.id[:200]}`.", code="no-document")
     if set(live) != leaves or len(live) < 2:
-        raise Conflict(
-            "The document changed meanwhile." if len(live) > 1 else "The document is in no conflict.",
-            code="leaves-changed",
-            details=", ".join(sorted(live, key=parse_revision)),
-            hint="Read the conflict again and decide on what it is now.",
-        )
+        raise leaves_changed(live)
     revision = editor.put(tx, state, replace(edit, parent=live[0]))
     for loser in live[1:]:
         ended = tombstone(loser, revision)
         path = (ended.revision, ended.parent)
         editor.graft(tx, state, Edit(edit.id, ended.body, deleted=True, path=path, source=edit.source))
     return revision
+
+
+def leaves_changed(live: Sequence[str]) -> Conflict:
+    """The error of settling what is not, or no longer, in the conflict that was read."""
+    return Conflict(
+        "The document changed meanwhile." if len(live) > 1 else "The document is in no conflict.",
+        code="leaves-changed",
+        details=", ".join(live),
+        hint="Read the conflict again and decide on what it is now.",
+    )

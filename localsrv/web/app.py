@@ -17,6 +17,7 @@ from localsrv.web.admin import (
     attachments,
     codes,
     collections,
+    conflicts,
     documents,
     imports,
     keys,
@@ -25,8 +26,10 @@ from localsrv.web.admin import (
     sign,
 )
 from localsrv.web.context import SERVICES, Services
+from localsrv.web.couch import changes as couch_changes
 from localsrv.web.couch import errors as couch_errors
 from localsrv.web.couch import routes as couch
+from localsrv.web.couch.changes_hub import Hubs
 from localsrv.web.dispatch import Dispatcher
 from localsrv.web.protocol import Server
 from localsrv.web.rest import errors as rest_errors
@@ -40,6 +43,7 @@ ADMIN_ROUTES: tuple[Route, ...] = (
     *collections.ROUTES,
     *documents.ROUTES,
     *attachments.ROUTES,
+    *conflicts.ROUTES,
     *imports.ROUTES,
     *live.ROUTES,
     *query.ROUTES,
@@ -74,6 +78,7 @@ class Runner(web.AppRunner):
         app[SERVICES] = services
         routes = app[openapi.SERVED] = tuple(served())
         app[live.ENDINGS] = set()
+        app[couch_changes.HUBS] = Hubs()
         app.on_shutdown.append(live.end_all)
         self._dispatcher = Dispatcher(app, services, RouteTable(routes), RENDERERS)
         super().__init__(app, access_log=None, handle_signals=False, **options)
