@@ -101,7 +101,7 @@ def _path(value: Mapping[str, Any]) -> tuple[str, ...]:
         raise CouchError(400, "doc_validation", "_revisions.ids isn't a array.")
     if not all(isinstance(one, str) for one in ids):
         raise CouchError(400, "doc_validation", "RevId isn't a string")
-    if not ids:
+    if not ids or start == 0:  # 0 is the generation of local documents, which have no history
         return ()
     path = revisions_path(start, ids)
     try:

@@ -58,8 +58,7 @@ async def write(request: web.Request, local_id: str) -> web.Response:
 
 async def write_draft(request: web.Request, local_id: str, draft: Draft, revision: str | None) -> str:
     """Writes or, when the draft deletes, removes a local document; its revision. Raises as `write`."""
-    if draft.attachments:
-        raise CouchError(400, "bad_request", "_local documents do not accept attachments.")
+    # Attachments of a local document are passed over, as CouchDB does it; asking for one is the error.
     db, name = database(request), param(request, "db")
     if draft.deleted:
         _check(request, local_id, revision)
