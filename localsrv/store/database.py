@@ -62,6 +62,7 @@ from localsrv.store.glance import Glances
 from localsrv.store.journal import Journal
 from localsrv.store.listing import AllDocs, AllDocsPage
 from localsrv.store.local_documents import LocalDocument
+from localsrv.store.mango import Mango
 from localsrv.store.migrations import migrate, snapshot
 from localsrv.store.query_sql import compile_count, compile_select, finish_row
 from localsrv.store.raw_sql import QueryResult, run_raw
@@ -139,6 +140,7 @@ class Database:
         self._readers = Readers(path, functions.register)
         self._point: Reader
         self._glances: Glances
+        self.mango = Mango(self)
 
     @classmethod
     async def open(cls, path: Path, blobs: Path, options: StoreOptions | None = None) -> Database:

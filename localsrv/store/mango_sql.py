@@ -49,7 +49,7 @@ ALWAYS, NEVER, UNKNOWN = Condition("1", True), Condition("0", True), Condition("
 
 
 class Compiler:
-    """Compiles one statement's selectors and collects its parameters (`?1`, `?2`, …).
+    """Compiles one statement's selectors and collects its parameters by name.
 
     With `literals` constants are written out, and neither sub-queries nor our own functions are used: what
     the WHERE of a partial index may hold. `number` is the collection's, for conditions on `_conflicts` and
@@ -57,7 +57,7 @@ class Compiler:
     """
 
     def __init__(self, number: int, *, literals: bool = False) -> None:
-        self.parameters: list[Any] = []
+        self.parameters: dict[str, SqlKey] = {}
         self._number = number
         self._literals = literals
         self._aliases = 0
@@ -67,8 +67,9 @@ class Compiler:
         """A constant in SQL."""
         if self._literals:
             return sql_literal(value)
-        self.parameters.append(value)
-        return f"?{len(self.parameters)}"
+        name = f"p{len(self.parameters)}"
+        self.parameters[name] = value
+        return f":{name}"
 
     def condition(self, node: Node | None) -> Condition:
         """A selector's normal form as a condition on a row of the table."""
@@ -129,6 +130,8 @@ class Compiler:
         """`$exists: false`: it is an object that lacks the field, and not a scalar that cannot have one."""
         if not path:
             return NEVER
+        if source.is_text:
+            return NEVER
         terms = [f"{source.kind} IS NULL"]
         is_exact = True
         for depth in range(1 if source_of == self._of_document else 0, len(path)):
@@ -142,10 +145,7 @@ class Compiler:
     def _holds(self, node: Node, source: Source) -> Condition:
         """A condition on one value."""
         if isinstance(node, Negation):
-            inner = self._holds(node.part, source)
-            if not inner.is_exact:
-                return Condition(f"{source.kind} IS NOT NULL", False)
-            return Condition(f"({source.kind} IS NOT NULL AND ({inner.sql}) IS NOT TRUE)", True)
+            return _present_and_not(source, self._holds(node.part, source))
         if isinstance(node, Elements):
             return self._elements(node, source)
         assert isinstance(node, Test)
@@ -153,6 +153,8 @@ class Compiler:
 
     def _elements(self, node: Elements, source: Source) -> Condition:
         is_map = node.operator == "$keyMapMatch"
+        if source.is_text:
+            return NEVER
         kind = f"{source.kind} = '{'object' if is_map else 'array'}'"
         if self._literals or source.each is None:
             return Condition(kind, False)
@@ -183,9 +185,11 @@ class Compiler:
     # ---- operators
 
     def exists(self, source: Source, argument: bool) -> Condition:
-        return Condition(f"{source.kind} IS NOT NULL", True) if argument else NEVER
+        return _present(source) if argument else NEVER
 
     def equals(self, source: Source, argument: Any) -> Condition:
+        if source.is_column and not isinstance(argument, str):
+            return NEVER
         return Condition(self.is_equal(source.key, argument), span_of(argument).is_exact)
 
     def is_equal(self, key: str, argument: Any) -> str:
@@ -196,29 +200,37 @@ class Compiler:
         return f"{key} BETWEEN {self.bind(span.low)} AND {self.bind(span.high)}"
 
     def differs(self, source: Source, argument: Any) -> Condition:
+        if source.is_column and not isinstance(argument, str):
+            return ALWAYS
         span = span_of(argument)
         if not span.is_exact:
-            return Condition(f"{source.kind} IS NOT NULL", False)
+            return _present(source)._replace(is_exact=False)
         return Condition(f"{source.key} <> {self.bind(span.low)}", True)
 
     def above(self, source: Source, argument: Any, sign: str) -> Condition:
+        if source.is_column and not isinstance(argument, str):
+            return NEVER if isinstance(argument, (list, dict)) else ALWAYS
         span = span_of(argument)
         sql = f"{source.key} {sign if span.is_exact else '>='} {self.bind(span.low)}"
         return Condition(sql, span.is_exact)
 
     def below(self, source: Source, argument: Any, sign: str) -> Condition:
+        if source.is_column and not isinstance(argument, str):
+            return ALWAYS if isinstance(argument, (list, dict)) else NEVER
         span = span_of(argument)
         sql = f"{source.key} {sign if span.is_exact else '<='} {self.bind(span.high)}"
         return Condition(sql, span.is_exact)
 
     def is_in(self, source: Source, argument: list[Any]) -> Condition:
+        if source.is_column:
+            argument = [item for item in argument if isinstance(item, str)]
         if not argument:
             return NEVER
         spans = [span_of(item) for item in argument]
         if len(argument) > MAX_LIST or not all(span.is_exact for span in spans):
-            return Condition(f"{source.kind} IS NOT NULL", False)
+            return _present(source)._replace(is_exact=False)
         itself = f"{source.key} IN ({', '.join(self.bind(span.low) for span in spans)})"
-        if source.kind == "'text'":
+        if source.is_text:
             return Condition(itself, True)
         if self._literals or source.each is None:
             return Condition(f"({itself} OR {source.kind} = 'array')", False)
@@ -229,13 +241,10 @@ class Compiler:
         return Condition(f"(CASE {source.kind} WHEN 'array' THEN {some} ELSE {itself} END)", True)
 
     def is_not_in(self, source: Source, argument: list[Any]) -> Condition:
-        inner = self.is_in(source, argument)
-        if not inner.is_exact:
-            return Condition(f"{source.kind} IS NOT NULL", False)
-        return Condition(f"({source.kind} IS NOT NULL AND ({inner.sql}) IS NOT TRUE)", True)
+        return _present_and_not(source, self.is_in(source, argument))
 
     def has_all(self, source: Source, argument: list[Any]) -> Condition:
-        if not argument:
+        if not argument or source.is_text:
             return NEVER
         kind = f"{source.kind} = 'array'"
         exact = [item for item in argument if span_of(item).is_exact]
@@ -251,11 +260,15 @@ class Compiler:
         return Condition(f"(CASE WHEN {kind} THEN {_balanced(terms, 'AND')} END)", True)
 
     def has_size(self, source: Source, argument: int) -> Condition:
+        if source.is_text:
+            return NEVER
         if source.size is None or argument >= 2**63:
             return Condition(f"{source.kind} = 'array'", False)
         return Condition(f"({source.kind} = 'array' AND {source.size} = {argument})", True)
 
     def has_rest(self, source: Source, argument: list[int]) -> Condition:
+        if source.is_text:
+            return NEVER
         kind = f"{source.kind} = 'integer'"
         if not all(-(2**63) <= number < 2**63 for number in argument):
             return Condition(kind, False)
@@ -263,6 +276,8 @@ class Compiler:
         return Condition(f"({kind} AND {source.scalar} % {self.bind(divisor)} = {self.bind(rest)})", True)
 
     def is_type(self, source: Source, argument: str) -> Condition:
+        if source.is_text:
+            return ALWAYS if argument == "string" else NEVER
         kinds = _JSON_TYPES.get(argument)
         return NEVER if kinds is None else Condition(f"{source.kind} IN ({kinds})", True)
 
@@ -273,7 +288,7 @@ class Compiler:
     def fits(self, source: Source, argument: str) -> Condition:
         kind = f"{source.kind} = 'text'"
         if self._literals:
-            return Condition(kind, False)
+            return UNKNOWN if source.is_text else Condition(kind, False)
         found = f"localsrv_match({self.bind(argument)}, {source.scalar})"
         return Condition(f"(CASE WHEN {kind} THEN {found} END)", True)
 
@@ -299,8 +314,25 @@ _TESTS: Mapping[str, _Operator] = {
 }
 
 
+def _present(source: Source) -> Condition:
+    return ALWAYS if source.is_text else Condition(f"{source.kind} IS NOT NULL", True)
+
+
+def _present_and_not(source: Source, inner: Condition) -> Condition:
+    present = _present(source)
+    if not inner.is_exact:
+        return present._replace(is_exact=False)
+    return _joined([present, _negated(inner)], "AND")
+
+
 def _joined(parts: list[Condition], word: str) -> Condition:
-    return Condition(_balanced([part.sql for part in parts], word), all(part.is_exact for part in parts))
+    """Conditions joined by AND or OR; constants are resolved, since no partial index can be proved by one."""
+    is_exact = all(part.is_exact for part in parts)
+    ruling, neutral = ("0", "1") if word == "AND" else ("1", "0")
+    terms = [part.sql for part in parts if part.sql != neutral]
+    if ruling in terms:
+        return NEVER if word == "AND" else Condition("1", is_exact)
+    return Condition(_balanced(terms, word) if terms else neutral, is_exact)
 
 
 def _balanced(terms: Iterable[str], word: str) -> str:
@@ -315,4 +347,6 @@ def _balanced(terms: Iterable[str], word: str) -> str:
 def _negated(inner: Condition) -> Condition:
     if not inner.is_exact:
         return UNKNOWN
+    if inner.sql in ("0", "1"):
+        return ALWAYS if inner.sql == "0" else NEVER
     return Condition(f"(({inner.sql}) IS NOT TRUE)", True)

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -31,6 +30,8 @@ TRUE = -1.7976931348623155e308
 LOWEST_NUMBER = -1.79e308
 ARRAYS, OBJECTS, END = b"[", b"{", b"|"
 """Keys of arrays are from `ARRAYS` to below `OBJECTS`, where those of objects begin; `END` is behind all."""
+
+TEXT_COLUMNS = ("_id", "_rev")
 
 _PLAIN_STEP = re.compile(r'[^"\\\x00-\x1f]+')
 _MAX_PLACE = 10**6
@@ -50,9 +51,19 @@ class Source:
     size: str | None
 
     @property
+    def is_text(self) -> bool:
+        """Whether it is always a text."""
+        return self.kind == "'text'"
+
+    @property
+    def is_column(self) -> bool:
+        """Whether it is a text column. SQLite makes a text of the number that such a one is compared with."""
+        return self.scalar in TEXT_COLUMNS
+
+    @property
     def key(self) -> str:
         """The value's key."""
-        if self.kind == "'text'":
+        if self.is_text:
             return self.scalar
         return (
             f"CASE {self.kind} WHEN 'text' THEN {self.scalar} WHEN 'integer' THEN {self.scalar}"
@@ -179,14 +190,6 @@ def value_of(key: SqlKey) -> Any:
     if isinstance(key, float) and key < LOWEST_NUMBER:
         return None if key == NULL else key == TRUE
     return key
-
-
-def values_of(keys: Sequence[SqlKey]) -> list[Any]:
-    return [value_of(key) for key in keys]
-
-
-def is_container(key: SqlKey) -> bool:
-    return isinstance(key, bytes)
 
 
 def _double(value: int | float) -> float:

@@ -1,0 +1,240 @@
+"""Mango: queries over a collection's documents, answered by SQL indexes where one serves.
+
+A query is planned as CouchDB plans it (`model.mango_planner`), compiled (`mango_query`), and read page by
+page, so that a large answer is never whole in memory: each page goes on where the one before it ended, in a
+read transaction of its own. Indexes that a design document defines and that are not built yet are built
+first (`mango_indexes`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from localsrv.model.mango_index import Index
+from localsrv.model.mango_planner import SCAN_WARNING_RATIO, Plan, make_plan
+from localsrv.model.mango_request import FindRequest
+from localsrv.store import mango_indexes
+from localsrv.store.catalog import CollectionState, newest_change
+from localsrv.store.driver import Connection
+from localsrv.store.mango_indexes import SqlIndex, is_built, sql_index
+from localsrv.store.mango_position import Position, parse_bookmark
+from localsrv.store.mango_query import Query
+from localsrv.store.mango_rows import Row, Rows, conflicts_of
+from localsrv.store.reading import Document, attachments_of
+
+if TYPE_CHECKING:
+    from localsrv.store.database import Database
+
+PAGE_ROWS, PAGE_BYTES = 1_000, 2 << 20
+"""A page ends when it has so many results, or bodies of so many bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A result. `covered` has what the index knows of the document when that is all that was asked for.
+
+    `conflicts` are the live losing leaves, when they were asked for.
+    """
+
+    document: Document
+    conflicts: tuple[str, ...] = ()
+    covered: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    found: list[Found]
+    last: Position | None
+    seen: int
+    examined: int
+    is_last: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Definitions:
+    """What a collection's design documents defined when `version` was their newest change."""
+
+    version: int
+    indexes: tuple[Index, ...]
+    has_unused: bool
+
+
+class Mango:
+    """The queries and indexes of one open file; `Database.mango`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._known: dict[int, _Definitions] = {}
+
+    async def find(self, name: str, request: FindRequest) -> Search:
+        """Begins a query; its first page is read.
+
+        Raises:
+            MangoError: `no_usable_index`, `invalid_index`, `invalid_bookmark`. NotFound: no such collection.
+            QueryTimeout: a page takes longer than queries may.
+        """
+        state = self._database.collection(name)
+        for attempt in (1, 2, 3):
+            may_build = request.may_update and attempt < 3  # others may drop what was just built
+            query, page = await self._database.read(
+                partial(self._first, state=state, request=request, may_build=may_build)
+            )
+            if page is not None:
+                break
+            await self.build_indexes(name)
+        known = self._known.get(state.number)
+        if known is not None and known.has_unused:
+            await self.build_indexes(name)
+        assert page is not None
+        return Search(self._database, query, page)
+
+    async def plan(self, name: str, request: FindRequest) -> Plan:
+        """How a query would be answered. Raises MangoError (`invalid_index`)."""
+        return make_plan(await self.indexes(name), request, for_explain=True)
+
+    async def indexes(self, name: str) -> tuple[Index, ...]:
+        """The indexes that the collection's design documents define."""
+        state = self._database.collection(name)
+        definitions = await self._database.read(lambda c: self._definitions(c, state))
+        return definitions.indexes
+
+    async def build_indexes(self, name: str) -> None:
+        """Makes the SQL indexes that are defined and missing, one after the other, and drops unused ones."""
+        state = self._database.collection(name)
+        missing, unused = await self._database.read(lambda c: mango_indexes.pending(c, state))
+        for index in missing:
+            await self._database.write(name, partial(mango_indexes.build, name=index))
+        if unused:
+            await self._database.write(name, mango_indexes.drop_unused)
+        self._known.pop(state.number, None)
+
+    # ---- in a reader thread
+
+    def _definitions(self, connection: Connection, state: CollectionState) -> _Definitions:
+        version = 0 if state.design is None else newest_change(connection, state.design)
+        known = self._known.get(state.number)
+        if known is None or known.version != version:
+            indexes = tuple(mango_indexes.defined(connection, state))
+            _, unused = mango_indexes.pending(connection, state)
+            known = self._known[state.number] = _Definitions(version, indexes, bool(unused))
+        return known
+
+    def _first(
+        self, connection: Connection, state: CollectionState, request: FindRequest, may_build: bool
+    ) -> tuple[Query, _Page | None]:
+        """The first page; None in its place when an index must be built before."""
+        plan = make_plan(self._definitions(connection, state).indexes, request)
+        assert plan.index is not None
+        index: SqlIndex | None = None if plan.index.is_special else sql_index(state, plan.index)
+        is_there = index is None or is_built(connection, index.name)
+        query = Query(state, plan, index if is_there else None)
+        if not is_there and may_build:
+            return query, None
+        start = None if request.bookmark is None else parse_bookmark(request.bookmark, len(query.keys))
+        if plan.finds_nothing:
+            return query, _Page([], None, 0, 0, True)
+        return query, read_page(connection, query, start, request.skip, request.limit)
+
+
+class Search:
+    """One query while it is answered. `plan` says how; the rest is known when the last page was read."""
+
+    def __init__(self, database: Database, query: Query, first: _Page) -> None:
+        self._database = database
+        self._query = query
+        self._page = first
+        self.plan = query.plan
+        self.bookmark = query.plan.request.bookmark or "nil"
+        self.returned = 0
+        self.examined = 0
+        self._left = query.plan.request.limit
+        self._skip = query.plan.request.skip
+        self._take(first)
+
+    @property
+    def first(self) -> list[Found]:
+        """The first page."""
+        return self._page.found
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the pages read so far are all."""
+        return self._page.is_last
+
+    async def rest(self) -> AsyncIterator[list[Found]]:
+        """The pages behind the first."""
+        while not self._page.is_last:
+            read = partial(
+                read_page, query=self._query, after=self._page.last, skip=self._skip, limit=self._left
+            )
+            self._page = page = await self._database.read(read)
+            self._take(page)
+            yield page.found
+
+    def warnings(self) -> list[str]:
+        """What the answer warns of."""
+        if self.plan.finds_nothing:
+            return []
+        return self.plan.warnings(0 if self._query.is_covered else self.examined, self.returned)
+
+    def statistics(self) -> dict[str, int]:
+        """The counts of `execution_stats`."""
+        is_quorum = self.plan.request.r > 1 and not self._query.is_covered
+        documents = 0 if self._query.is_covered else self.examined
+        return {
+            "total_keys_examined": self.examined,
+            "total_docs_examined": 0 if is_quorum else documents,
+            "total_quorum_docs_examined": documents if is_quorum else 0,
+            "results_returned": self.returned,
+        }
+
+    def _take(self, page: _Page) -> None:
+        self.examined += page.examined
+        self.returned += len(page.found)
+        self._left -= len(page.found)
+        self._skip -= page.seen - len(page.found)
+        if page.last is not None:
+            self.bookmark = page.last.bookmark()
+
+
+def read_page(connection: Connection, query: Query, after: Position | None, skip: int, limit: int) -> _Page:
+    """The results behind a place, `skip` of them left out, until `limit` or the page's own bounds.
+
+    One more than `limit` is looked at, as CouchDB does: its counts have that one too.
+    """
+    rows = Rows(query, connection)
+    found: list[Found] = []
+    last, seen, size = after, 0, 0
+    beyond: Position | None = None
+    is_last = True
+    for row in rows.behind(after):
+        if seen >= skip and len(found) >= limit:
+            beyond = row.position
+            break
+        seen, last = seen + 1, row.position
+        if seen > skip:
+            found.append(_found(connection, query, rows, row))
+            size += len(row.body or "")
+            if len(found) < limit and (len(found) >= PAGE_ROWS or size >= PAGE_BYTES):
+                beyond, is_last = row.position, False
+                break
+    if query.is_tight:
+        examined = seen + (is_last and beyond is not None)
+    else:
+        exactly = query.plan.request.execution_stats
+        cap = None if exactly else SCAN_WARNING_RATIO * max(len(found), 1) + 1
+        examined = query.count(connection, after, beyond, cap)
+    return _Page(found, last, seen, examined, is_last)
+
+
+def _found(connection: Connection, query: Query, rows: Rows, row: Row) -> Found:
+    state, document_id = query.state, row.position.id
+    if row.body is None:
+        return Found(Document(document_id, row.revision, False, None), covered=rows.document(row))
+    attachments = attachments_of(connection, state, document_id, row.revision)
+    document = Document(document_id, row.revision, False, row.body, attachments)
+    asks = query.plan.request.conflicts
+    return Found(document, tuple(conflicts_of(connection, state, document_id)) if asks else ())
