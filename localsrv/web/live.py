@@ -206,7 +206,7 @@ async def changes(request: web.Request) -> web.StreamResponse:
 
 
 @contextlib.contextmanager
-def _ending(request: web.Request, holder: Grant) -> Iterator[Ending]:
+def ending_of(request: web.Request, holder: Grant) -> Iterator[Ending]:
     """An `Ending` that the grant's revocation and the server's leaving set."""
     ending, endings = Ending(), request[APPLICATION][ENDINGS]
     endings.add(ending)
@@ -217,7 +217,7 @@ def _ending(request: web.Request, holder: Grant) -> Iterator[Ending]:
         endings.discard(ending)
 
 
-def _is_live(request: web.Request, holder: Grant) -> Callable[[], bool]:
+def still_live(request: web.Request, holder: Grant) -> Callable[[], bool]:
     grants = services(request).grants
     return lambda: grants.by_id(holder.id) is not None
 
@@ -247,8 +247,8 @@ async def _events(request: web.Request, wanted: Wanted) -> web.StreamResponse:
         async with asyncio.timeout(SEND_SECONDS):
             await response.write(frame)
 
-    with _ending(request, holder) as ending:
-        await _run(request, feed, send, ending, _is_live(request, holder))
+    with ending_of(request, holder) as ending:
+        await _run(request, feed, send, ending, still_live(request, holder))
     if request.transport is not None and not request.transport.is_closing():
         await response.write_eof()
     return response
@@ -302,10 +302,10 @@ async def _websocket(request: web.Request, wanted: Wanted) -> web.StreamResponse
         await socket.close(code=REFUSED, message=error.code.encode())
         return socket
     holder = grant(request)
-    with _ending(request, holder) as ending:
+    with ending_of(request, holder) as ending:
         reader = asyncio.ensure_future(_read_to_end(socket, ending))
         try:
-            await _run(request, feed, send, ending, _is_live(request, holder))
+            await _run(request, feed, send, ending, still_live(request, holder))
         finally:
             reader.cancel()
             await asyncio.gather(reader, return_exceptions=True)

@@ -28,6 +28,7 @@ from localsrv.web.couch.included import Included
 from localsrv.web.couch.local import PREFIX as LOCAL
 from localsrv.web.couch.local import local_text
 from localsrv.web.couch.parameters import Parameters, flag, json_value, natural
+from localsrv.web.couch.sequences import token_of
 from localsrv.web.couch.streaming import send_parts
 from localsrv.web.routes import Face, Handler, Route
 
@@ -100,7 +101,7 @@ async def listing_parts(db: Database, name: str, listing: Listing) -> AsyncItera
         pages = _ranged_pages(db, name, listing, query, first.rows)
     head: dict[str, Any] = {"total_rows": total, "offset": offset}
     if listing.with_update_seq:
-        head["update_seq"] = db.encode_seq(await newest_seq(db, name))
+        head["update_seq"] = token_of(db, name, await newest_seq(db, name))
     yield [f'{text_of(head)[:-1]},"rows":['.encode()]
     before = b"\n"
     async for page in pages:

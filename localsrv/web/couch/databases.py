@@ -15,6 +15,7 @@ from localsrv.web.couch.answers import json_answer
 from localsrv.web.couch.errors import CouchError
 from localsrv.web.couch.parameters import flag
 from localsrv.web.couch.replicate import replicator
+from localsrv.web.couch.sequences import token_of
 from localsrv.web.routes import ADMIN, Face, Route
 
 _ILLEGAL_NAME = (
@@ -59,7 +60,7 @@ async def information_of(db: Database, name: str) -> dict[str, object]:
         "instance_start_time": str(info.number),
         "db_name": name,
         "purge_seq": "0",
-        "update_seq": db.encode_seq(info.last_seq),
+        "update_seq": token_of(db, name, info.last_seq),
         "sizes": {"file": info.size_file, "external": info.size_external, "active": info.size_active},
         "props": {},
         "doc_del_count": info.deleted,
