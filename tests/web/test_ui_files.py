@@ -50,10 +50,14 @@ def test_nothing_that_the_policy_refuses_and_nothing_from_elsewhere(file: Path) 
 
 def test_what_others_wrote_has_its_licence() -> None:
     vendor = INVENTORY / "vendor"
-    assert "MIT License" in (vendor / "supabase.LICENSE.txt").read_text("utf-8")
-    version = re.search(r"`@supabase/supabase-js` (\d+\.\d+\.\d+)", (vendor / "README.md").read_text("utf-8"))
-    assert version is not None
-    assert version.group(1) in (vendor / "supabase.js").read_text("utf-8")
+    for file, package, licence in (
+        ("supabase", "@supabase/supabase-js", "MIT License"),
+        ("pouchdb", "pouchdb", "Apache License"),
+    ):
+        assert licence in (vendor / f"{file}.LICENSE.txt").read_text("utf-8")
+        version = re.search(rf"`{package}` (\d+\.\d+\.\d+)", (vendor / "README.md").read_text("utf-8"))
+        assert version is not None
+        assert version.group(1) in (vendor / f"{file}.js").read_text("utf-8")
 
 
 # ── colours ────────────────────────────────────────────────────────────────────────────────────────────────

@@ -1,7 +1,8 @@
 // Every request for data: plain supabase-js, as any app would write it.
 
-import { folded } from "/kit/format.js";
 import { api } from "/kit/session.js";
+import { sumByMonth } from "./demand.js";
+import { holds, wordsOf } from "./words.js";
 
 const PAGE = 1000;
 const COLUMNS = {
@@ -79,6 +80,12 @@ export class Data {
     return this.#rows(this.#client.from("movements").insert(movement).select().single());
   }
 
+  /** Changes some fields of a product; gives the row as it is then. */
+  async edit(productId, changes) {
+    const changed = this.#client.from("products").update(changes).eq("ProductID", productId);
+    return this.#rows(changed.select(COLUMNS.products).single());
+  }
+
   /** The latest movements, newest first: of one product, or of all without the opening stock. */
   async movements(productId, limit, offset = 0) {
     const query = this.#client.from("movements").select("id,ProductID,quantity,reason,at,note");
@@ -106,24 +113,10 @@ export class Data {
           lines.map((line) => line.OrderID),
         ),
     );
-    const months = new Map(orders.map((order) => [order.OrderID, order.OrderDate.slice(0, 7)]));
-    const sums = new Map();
-    for (const { OrderID, Quantity } of lines) {
-      const month = months.get(OrderID);
-      sums.set(month, (sums.get(month) ?? 0) + Quantity);
-    }
-    return [...sums].map(([month, quantity]) => ({ month, quantity })).sort((a, b) => (a.month < b.month ? -1 : 1));
+    return sumByMonth(orders, lines);
   }
 }
 
-/** The words of a text, without accents and case, as the full-text index holds them. */
-export const wordsOf = (text) => folded(text).match(/[\p{L}\p{N}]+/gu) ?? [];
-
 function idsNamed(rows, field, words) {
-  const ids = [];
-  for (const [id, row] of rows) {
-    const parts = wordsOf(row[field]);
-    if (words.every((word) => parts.some((part) => part.startsWith(word)))) ids.push(id);
-  }
-  return ids;
+  return [...rows].filter(([, row]) => holds(row[field], words)).map(([id]) => id);
 }

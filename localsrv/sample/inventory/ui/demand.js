@@ -8,6 +8,17 @@ const HEIGHT = 56;
 const monthName = new Intl.DateTimeFormat(undefined, { month: "short", year: "numeric", timeZone: "UTC" });
 const named = (month) => monthName.format(new Date(`${month}-01T00:00:00Z`));
 
+/** What order lines come to, month by month: `[{month: "1997-03", quantity}]`, oldest first. */
+export function sumByMonth(orders, lines) {
+  const months = new Map(orders.map((order) => [order.OrderID, order.OrderDate.slice(0, 7)]));
+  const sums = new Map();
+  for (const { OrderID, Quantity } of lines) {
+    const month = months.get(OrderID);
+    if (month) sums.set(month, (sums.get(month) ?? 0) + Quantity);
+  }
+  return [...sums].map(([month, quantity]) => ({ month, quantity })).sort((a, b) => (a.month < b.month ? -1 : 1));
+}
+
 /** Every month from the first to the last, those without orders included. */
 export function filled(months) {
   if (!months.length) return [];

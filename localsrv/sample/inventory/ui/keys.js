@@ -26,6 +26,7 @@ export function bindKeys(page) {
     if (key === "/") return done(search.focus(), search.select());
     if (key === "?") return done(shortcuts.showModal());
     if (key === "l") return done(page.go({ view: page.state.view === "low" ? "all" : "low", sort: null, descending: false }));
+    if (key === "e") return done(page.edit());
     if (Object.hasOwn(BOOKINGS, key)) return done(page.book(BOOKINGS[key]));
     return false;
   }

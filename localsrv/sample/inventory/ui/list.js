@@ -3,7 +3,7 @@
 import { fill, h, icon } from "/kit/dom.js";
 import { folded, number, price } from "/kit/format.js";
 import { makeBar, setBar } from "./bar.js";
-import { wordsOf } from "./data.js";
+import { wordsOf } from "./words.js";
 
 const COLUMNS = [
   { key: "name", title: "Product" },
@@ -92,6 +92,7 @@ export class List {
       picture: h("img", { alt: "", width: 42, height: 28, loading: "lazy" }),
       name: h("button", { type: "button", class: "row-name" }),
       pack: h("span", { class: "row-pack" }),
+      versions: h("span", { class: "row-versions" }),
       category: cell("category"),
       supplier: cell("supplier"),
       price: cell("price"),
@@ -104,7 +105,7 @@ export class List {
     row.element = h(
       "tr",
       { dataset: { id } },
-      cell("name", h("div", {}, row.picture, h("div", { class: "row-text" }, row.name, row.pack))),
+      cell("name", h("div", {}, row.picture, h("div", { class: "row-text" }, row.name, row.pack), row.versions)),
       row.category,
       row.supplier,
       row.price,
@@ -122,6 +123,8 @@ export class List {
     const isSelected = state.product === product.ProductID;
     fill(row.name, marked(product.ProductName, words));
     fill(row.pack, marked(product.QuantityPerUnit ?? "", words));
+    const versions = 1 + (product.conflicts?.length ?? 0);
+    fill(row.versions, versions > 1 && h("span", { class: "badge low" }, `${versions} versions`));
     fill(row.category, marked(this.#shop.categoryName(product), words));
     fill(row.supplier, marked(this.#shop.supplierName(product), words));
     row.price.textContent = price(product.UnitPrice);

@@ -1,45 +1,71 @@
-// Starts the page and holds it together: session, data, live feed, and what is drawn when.
+// Starts the page and holds it together: session, data, live feed or copy, and what is drawn when.
 
 import { toast } from "/kit/dom.js";
-import { ago, counted, exact, number, price } from "/kit/format.js";
+import { ago, counted, exact, number, price, signed } from "/kit/format.js";
 import { follow } from "/kit/live.js";
 import { signIn, signOut } from "/kit/session.js";
 import * as address from "./address.js";
+import { KeptPictures } from "./copy.js";
 import { COLLECTIONS, Data } from "./data.js";
+import { reasonName } from "./booking.js";
 import { showGate } from "./gate.js";
 import { bindKeys } from "./keys.js";
 import { List } from "./list.js";
+import * as offline from "./offline.js";
 import { Overview } from "./overview.js";
 import { ProductPanel } from "./panel.js";
 import { Pictures } from "./pictures.js";
 import { drawRail } from "./rail.js";
 import { listed, Shop, VIEWS } from "./shop.js";
+import { mayLose, Status } from "./status.js";
+import { Sync } from "./sync.js";
 
 const SEARCH_WAIT_MS = 60;
+const CHANGES_WAIT_MS = 15;
 const CLOCK_MS = 10_000;
 const element = (id) => document.getElementById(id);
 
 class Page {
   state = { ...address.read(), found: null };
   shop = new Shop();
+  #token;
   #data;
+  #copy;
+  #sync = null;
+  #status;
   #pictures;
   #list;
   #side = null;
   #shown = [];
   #early = [];
   #isLoaded = false;
+  #isLive = false;
+  #progress = null;
   #searches = 0;
   #searchTimer = null;
+  #changesTimer = null;
 
-  constructor(token) {
-    this.#data = new Data(token);
-    this.#pictures = new Pictures(token);
+  /** With a `copy` everything is read from it and written to it; without, the server is asked. */
+  constructor(token, copy) {
+    this.#token = token;
+    this.#copy = copy;
+    this.#data = copy ?? new Data(token);
+    this.#pictures = copy ? new KeptPictures(copy) : new Pictures(token);
     this.#list = new List(this.shop, this.#pictures, {
       select: (id) => this.select(id, { enter: true }),
       sort: (sort, descending) => this.go({ sort, descending }),
     });
-    follow("inventory", token, COLLECTIONS, {
+    this.#status = new Status({
+      switch: (isWanted) => (isWanted ? this.#turnOn() : this.#turnOff()),
+      pause: (isWanted) => this.#pause(isWanted),
+      open: (id) => this.select(id, { enter: true }),
+    });
+    if (copy) this.#workOnCopy();
+    else this.#workOnServer();
+  }
+
+  #workOnServer() {
+    follow("inventory", this.#token, COLLECTIONS, {
       ready: () => this.#load().catch((error) => this.#failed(error)),
       change: (event) => this.#changed(event),
       reset: () => location.reload(),
@@ -48,16 +74,32 @@ class Page {
     });
   }
 
+  #workOnCopy() {
+    this.#sync = new Sync(this.#copy, this.#token, {
+      state: () => this.#showStatus(),
+      refused: (error) => (error?.code === "collection-not-found" ? toast(error.message) : refuse()),
+      online: () => offline.keepPage().catch((error) => console.info(`The page is not kept: ${error.message}`)),
+    });
+    this.#copy.follow({
+      change: (event) => this.#changed(event),
+      written: (collection) => this.#sync.wrote(collection),
+    });
+    this.#load().catch((error) => this.#failed(error));
+    if (offline.isPaused()) this.#showStatus();
+    else this.#sync.start();
+  }
+
   /** Loads everything once the feed runs, so that no change falls between the two. */
   async #load() {
     const rows = await Promise.all(COLLECTIONS.map((name) => this.#data.all(name)));
     COLLECTIONS.forEach((name, i) => this.shop.put(name, rows[i]));
     this.shop.noteChange(await this.#data.changedAt());
     await this.#pictures.sign(this.shop.categories.keys());
+    for (const event of this.#early.splice(0)) this.shop.apply(event);
     this.#isLoaded = true;
-    for (const event of this.#early) this.shop.apply(event);
     this.#bind();
     await this.#find();
+    await this.#sync?.count();
     element("app").dataset.ready = "true";
   }
 
@@ -127,6 +169,14 @@ class Page {
     this.#side.book(kind);
   }
 
+  /** Opens the form that changes the chosen or focused product. */
+  edit() {
+    const id = this.#list.focused() ?? this.state.product;
+    if (id === null) return;
+    this.select(id);
+    this.#side.edit();
+  }
+
   clearSearch() {
     element("search").value = "";
     this.state.text = "";
@@ -192,7 +242,12 @@ class Page {
       this.#side = new Overview(panel, this.shop, (chosen) => this.select(chosen, { enter: true }));
       this.#side.load(this.#data).catch((error) => this.#failed(error));
     } else {
-      const on = { book: (movement) => this.#book(movement), close: () => this.select(null) };
+      const on = {
+        book: (movement) => this.#book(movement),
+        edit: (changes) => this.#edit(id, changes),
+        settle: (versions, chosen) => this.#settle(id, versions, chosen),
+        close: () => this.select(null),
+      };
       this.#side = new ProductPanel(panel, this.shop, this.#data, this.#pictures, id, on);
       this.#side.load().catch((error) => this.#failed(error));
     }
@@ -202,7 +257,7 @@ class Page {
 
   async #book(movement) {
     const row = await this.#data.book(movement);
-    this.#apply({ collection: "movements", id: row.id, deleted: false, row, at: row.at });
+    this.#apply([{ collection: "movements", id: row.id, deleted: false, row, at: row.at }]);
     const product = this.shop.products.get(movement.ProductID).ProductName;
     const amount = number(Math.abs(movement.quantity));
     toast(`${product}: ${amount} ${movement.quantity < 0 ? "out" : "in"}`, {
@@ -216,45 +271,132 @@ class Page {
     const opposite = { ProductID: row.ProductID, quantity: -row.quantity, reason: "correction", note: `undoes ${row.reason}` };
     try {
       const undone = await this.#data.book(opposite);
-      this.#apply({ collection: "movements", id: undone.id, deleted: false, row: undone, at: undone.at });
+      this.#apply([{ collection: "movements", id: undone.id, deleted: false, row: undone, at: undone.at }]);
       toast("Undone");
     } catch (error) {
       toast(`Not undone: ${error.message}`, { label: "Try again", run: () => this.#undo(row) });
     }
   }
 
-  #changed(event) {
-    if (this.#isLoaded) this.#apply(event);
-    else this.#early.push(event);
+  async #edit(id, changes) {
+    this.#replace(id, await this.#data.edit(id, changes));
+    toast(`${this.shop.products.get(id).ProductName}: saved`);
   }
 
-  #apply(event) {
-    const isKnown = event.collection === "movements" && this.shop.movements.has(event.id) && !event.deleted;
-    const touched = this.shop.apply(event);
-    if (event.collection === "movements") {
-      if (event.deleted) this.#side?.removeMovement(event.id);
-      else this.#side?.addMovement(event.row);
+  /** Ends a conflict: what was chosen stays, in every place that is in step. */
+  async #settle(id, versions, chosen) {
+    await this.#copy.settle(versions, chosen);
+    this.#replace(id, await this.#copy.product(id));
+    toast(`${this.shop.products.get(id).ProductName}: one version now`);
+  }
+
+  #replace(id, row) {
+    this.#apply([{ collection: "products", id: String(id), deleted: false, row }]);
+  }
+
+  /** A change from elsewhere. Many come at once after a while offline: they are drawn together. */
+  #changed(event) {
+    this.#early.push(event);
+    if (!this.#isLoaded) return;
+    this.#changesTimer ??= setTimeout(() => {
+      this.#changesTimer = null;
+      this.#apply(this.#early.splice(0));
+      this.#sync?.count();
+    }, CHANGES_WAIT_MS);
+  }
+
+  #apply(events) {
+    const flashing = new Set();
+    for (const event of events) {
+      const isKnown = event.collection === "movements" && this.shop.movements.has(event.id) && !event.deleted;
+      const touched = this.shop.apply(event);
+      if (event.collection === "movements") {
+        if (event.deleted) this.#side?.removeMovement(event.id);
+        else this.#side?.addMovement(event.row);
+      }
+      if (!isKnown) touched.forEach((id) => flashing.add(id));
     }
     this.draw();
-    if (!isKnown) touched.forEach((id) => this.#list.flash(id));
+    flashing.forEach((id) => this.#list.flash(id));
   }
 
+  // ── in step with the server, or not ──────────────────────────────────────
+
   #showLive(state) {
-    const live = element("live");
-    live.dataset.state = state;
-    live.textContent = state === "live" ? "Live" : "Reconnecting";
-    live.title = state === "live" ? "Changes from everywhere appear at once" : "The server does not answer; trying again";
+    this.#isLive = state === "live";
+    this.#showStatus();
+  }
+
+  #showStatus() {
+    const sync = this.#sync;
+    this.#status.show({
+      mode: this.#progress !== null ? "copying" : sync ? "copy" : "online",
+      isLive: this.#isLive,
+      progress: this.#progress,
+      state: sync?.state,
+      isPaused: offline.isPaused(),
+      at: sync?.at ?? null,
+      problem: sync?.problem ?? null,
+      waiting: (sync?.waiting ?? []).map((change) => this.#named(change)),
+      conflicts: [...this.shop.products.values()]
+        .filter(({ conflicts }) => conflicts)
+        .map(({ ProductID, conflicts }) => this.#named({ id: ProductID }, `${conflicts.length + 1} versions`)),
+    });
+  }
+
+  /** A change as people know it: the product, and what happened to it. */
+  #named({ collection, id }, detail = "edited") {
+    const movement = collection === "movements" ? this.shop.movements.get(id) : null;
+    const product = movement ? movement.ProductID : Number(id);
+    const title = this.shop.products.get(product)?.ProductName ?? id;
+    return { product, title, detail: movement ? `${reasonName(movement.reason)} ${signed(movement.quantity)}` : detail };
+  }
+
+  #pause(isWanted) {
+    offline.pause(isWanted);
+    if (isWanted) this.#sync.stop();
+    else this.#sync.start();
+    this.#showStatus();
+  }
+
+  async #turnOn() {
+    const progress = (share) => {
+      this.#progress = share;
+      this.#showStatus();
+    };
+    progress(0);
+    try {
+      await offline.turnOn(this.#token, progress);
+      location.reload();
+    } catch (error) {
+      this.#progress = null;
+      this.#showStatus();
+      if (error.status === 401) refuse();
+      else toast(`The copy could not be made: ${error.message}`, { label: "Try again", run: () => this.#turnOn() });
+    }
+  }
+
+  async #turnOff() {
+    const count = this.#sync.waiting.length;
+    if (count && !(await mayLose(count))) {
+      this.#showStatus();
+      return;
+    }
+    this.#sync.stop();
+    await offline.turnOff(this.#copy);
+    location.reload();
   }
 
   #tick() {
     const changed = element("changed");
-    const at = this.shop.changedAt;
+    const at = this.#copy ? null : this.shop.changedAt;
     changed.textContent = at ? `Changed ${ago(at)}` : "";
     changed.title = at ? `Last change: ${exact(at)}` : "";
     this.#pictures.renew(this.shop.categories.keys()).then(
       (isNew) => isNew && this.draw(),
       () => this.#showLive("waiting"),
     );
+    this.#showStatus();
   }
 }
 
@@ -266,5 +408,5 @@ function refuse() {
 const token = await signIn();
 if (token) {
   element("app").hidden = false;
-  new Page(token);
+  new Page(token, offline.isOn() ? await offline.openCopy() : null);
 } else showGate("Inventory is not open in this browser yet");

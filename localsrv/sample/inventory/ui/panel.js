@@ -1,10 +1,12 @@
 // The right side for one product: its stock, the booking form, its movements, what was ordered, who supplies it.
 
-import { fill, h, icon } from "/kit/dom.js";
+import { fill, h, icon, toast } from "/kit/dom.js";
 import { exact, number, price, signed, when } from "/kit/format.js";
 import { makeBar, setBar } from "./bar.js";
 import { Booking, reasonName } from "./booking.js";
 import { drawDemand } from "./demand.js";
+import { Edit } from "./edit.js";
+import { drawVersions } from "./versions.js";
 
 const AT_ONCE = 20;
 const LEVELS = { low: "Low stock", out: "Out of stock", enough: "In stock", ended: "Discontinued" };
@@ -17,7 +19,16 @@ export class ProductPanel {
   #booking;
   #stock = h("strong", { class: "panel-stock" });
   #level = h("span", { class: "badge" });
-  #facts = h("p", { class: "panel-facts" });
+  #facts = h("span", {});
+  #factsLine = h(
+    "p",
+    { class: "panel-facts" },
+    this.#facts,
+    h("button", { class: "link-button", type: "button", "aria-keyshortcuts": "e", onClick: () => this.edit() }, "Edit"),
+  );
+  #editing = h("div", { hidden: true });
+  #versions = h("section", { class: "panel-section notice", "aria-label": "Versions", hidden: true });
+  #drawnVersions = "";
   #bar = makeBar();
   #history = h("tbody");
   #more = h("button", { class: "link-button", type: "button", hidden: true, onClick: () => this.#load() }, "Show older");
@@ -27,11 +38,17 @@ export class ProductPanel {
   #supplier = h("div", { class: "supplier" });
   #picture = h("img", { class: "panel-picture", alt: "", width: 96, height: 60 });
 
-  /** `on.book(movement)` books and resolves when it is stored; `on.close()` closes the panel. */
+  #on;
+
+  /**
+   * `on.book(movement)`, `on.edit(changes)` and `on.settle(versions, chosen)` resolve when it is stored;
+   * `on.close()` closes the panel.
+   */
   constructor(root, shop, data, pictures, id, on) {
     this.#shop = shop;
     this.#data = data;
     this.#id = id;
+    this.#on = on;
     const product = shop.products.get(id);
     const reorder = product.ReorderLevel;
     const book = (movement) => on.book({ ProductID: id, ...movement });
@@ -51,12 +68,14 @@ export class ProductPanel {
         h("div", { class: "panel-names" }, this.#title, this.#subtitle),
         h("button", { class: "button quiet square panel-close", type: "button", "aria-label": "Close", onClick: close }, icon("close")),
       ),
+      this.#versions,
       h(
         "section",
         { class: "panel-section", "aria-label": "Stock" },
         h("p", { class: "panel-level" }, this.#stock, this.#level),
         this.#bar,
-        this.#facts,
+        this.#factsLine,
+        this.#editing,
       ),
       h("section", { class: "panel-section", "aria-label": "Book" }, this.#booking.element),
       h(
@@ -137,6 +156,33 @@ export class ProductPanel {
     this.#booking.setStock(stock, product.ReorderLevel);
     this.#drawSupplier(shop.suppliers.get(product.SupplierID));
     this.#drawHistory();
+    this.#drawVersions(product).catch((error) => toast(`The versions could not be read: ${error.message}`));
+  }
+
+  /** What the product is in the other places; only the copy knows of them. */
+  async #drawVersions({ conflicts = [] }) {
+    const wanted = conflicts.join();
+    if (wanted === this.#drawnVersions) return;
+    this.#drawnVersions = wanted;
+    const versions = conflicts.length ? await this.#data.versions(this.#id) : [];
+    if (wanted !== this.#drawnVersions) return;
+    this.#versions.hidden = versions.length < 2;
+    fill(this.#versions, versions.length > 1 && drawVersions(versions, (chosen) => this.#on.settle(versions, chosen)));
+  }
+
+  /** Opens the form for price, reorder level and pack. */
+  edit() {
+    const product = this.#shop.products.get(this.#id);
+    const form = new Edit(product, { save: this.#on.edit, close: () => this.#showForm(null) });
+    this.#showForm(form);
+    form.focus();
+  }
+
+  #showForm(form) {
+    fill(this.#editing, form?.element);
+    this.#editing.hidden = form === null;
+    this.#factsLine.hidden = form !== null;
+    if (form === null) this.#factsLine.querySelector("button").focus();
   }
 
   #drawHistory() {
