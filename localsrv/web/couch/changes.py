@@ -155,7 +155,7 @@ class _Rows:
         return out
 
     def _written(self, row: Row) -> list[Segment]:
-        with_seq = self._interval is None or (self._count + 1) % self._interval == 0
+        with_seq = self._interval is None or self._count % self._interval == 0
         if self._feed is Feed.EVENTSOURCE:
             return event_of(row, with_seq=with_seq)
         if self._feed is Feed.CONTINUOUS:
