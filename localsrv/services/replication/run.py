@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from email.utils import formatdate
@@ -68,6 +69,7 @@ class Run:
         self._session = Session(plan.session, formatdate(usegmt=True), Start())
         self._is_blind = False
         self._source_read_only = False
+        self._under_way: deque[tuple[Page, asyncio.Task[None]]] = deque()
         self._unsaved = False
         self._moved_before = 0
 
@@ -132,13 +134,15 @@ class Run:
     # ── moving revisions ───────────────────────────────────────────────────────────────────────────────────
 
     async def _transfer(self, since: Sequence_) -> None:
-        queue: asyncio.Queue[tuple[Page, asyncio.Task[None]] | None] = asyncio.Queue(IN_FLIGHT)
+        queue: asyncio.Queue[asyncio.Task[None] | None] = asyncio.Queue(IN_FLIGHT)
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._read(since, queue, group))
-                await self._count(queue)
+                await self._follow(queue)
         except BaseExceptionGroup as failed:
             raise _first(failed) from failed
+        finally:
+            self._count()
 
     async def _read(self, since: Sequence_, queue: asyncio.Queue[Any], group: asyncio.TaskGroup) -> None:
         """Reads pages ahead. A run that is not continuous ends where the feed ended when it began, or soon
@@ -149,7 +153,8 @@ class Run:
             if left is None and page.pending is not None:
                 left = page.pending + len(page.rows)
             task = group.create_task(self._process(page.rows, self._is_blind))
-            await queue.put((page, task))
+            self._under_way.append((page, task))
+            await queue.put(task)
             at, is_live = page.last_seq, page.is_end
             if left is not None:
                 left -= len(page.rows)
@@ -173,28 +178,37 @@ class Run:
             self._session = Session(self._session.id, self._session.start_time, Start())
             return await self._source.page(0, wait=wait)
 
-    async def _count(self, queue: asyncio.Queue[Any]) -> None:
-        """Takes the pages in their order when they are done, and records how far they came."""
+    async def _follow(self, queue: asyncio.Queue[Any]) -> None:
+        """Counts the pages that are done, and records how far they came from time to time."""
         saved_at = time.monotonic()
-        item: tuple[Page, asyncio.Task[None]] | None = None
+        task: asyncio.Task[None] | None = None
         while True:
             due = saved_at + self._options.checkpoint_s
             try:
                 async with asyncio.timeout(due - time.monotonic() if self._unsaved else None):
-                    if item is None and (item := await queue.get()) is None:
+                    if task is None and (task := await queue.get()) is None:
                         return
-                    await asyncio.shield(item[1])
+                    await asyncio.shield(task)
             except TimeoutError:
                 await self._save()
                 saved_at = time.monotonic()
                 continue
-            page, item = item[0], None
-            self.progress.through = page.last_seq
-            self.progress.pending = page.pending
-            self._unsaved = True
+            task = None
+            self._count()
             if time.monotonic() >= due:
                 await self._save()
                 saved_at = time.monotonic()
+
+    def _count(self) -> None:
+        """Passes the pages that are done, in their order, up to the first that is not."""
+        while self._under_way:
+            page, task = self._under_way[0]
+            if not task.done() or task.cancelled() or task.exception() is not None:
+                return
+            self._under_way.popleft()
+            self.progress.through = page.last_seq
+            self.progress.pending = page.pending
+            self._unsaved = True
 
     async def _process(self, rows: list[Row], is_blind: bool) -> None:
         """Brings one page's revisions to the target, which if `is_blind` surely lacks them."""
