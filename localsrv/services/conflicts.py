@@ -88,11 +88,15 @@ class Follower:
         """Looks, and sleeps until there is something new, until it is cancelled."""
         while True:
             newest, collections = self.database.last_seq, self.database.collections
-            for name, state in collections.items():
-                if state.definition.conflict is not ConflictPolicy.KEEP:
-                    await self._look_quietly(name, state.number, state.definition)
+            await self.look()
             await asyncio.sleep(PAUSE_S)
             await self.database.wait_for_change(newest, collections)
+
+    async def look(self) -> None:
+        """Settles what came up since it last looked."""
+        for name, state in self.database.collections.items():
+            if state.definition.conflict is not ConflictPolicy.KEEP:
+                await self._look_quietly(name, state.number, state.definition)
 
     async def _look_quietly(self, name: str, number: int, definition: Collection) -> None:
         """A full disk, or a collection that was dropped meanwhile, is met again at the next change."""
