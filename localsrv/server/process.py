@@ -41,6 +41,7 @@ from localsrv.services.imports import Imports, program
 from localsrv.services.ports import AppPorts, Opened
 from localsrv.services.replication.replicator import Replicator
 from localsrv.services.signing import Signer
+from localsrv.services.views import Views
 from localsrv.store import driver
 from localsrv.store.database import StoreOptions
 from localsrv.store.replications import ReplicationStore
@@ -191,7 +192,8 @@ class Server:
         stack.push_async_callback(imports.close)
         javascript = JavaScript(program())
         stack.push_async_callback(javascript.close)
-        design = Design(javascript)
+        design, views = Design(javascript), Views(javascript)
+        stack.push_async_callback(views.close)
         store = ReplicationStore(system)
         replicator = await Replicator.start(apps, store, self._vault, design, self._device)
         stack.push_async_callback(replicator.close)
@@ -207,7 +209,7 @@ class Server:
             allowed_origins=frozenset(self._settings.allowed_origins),
             max_body=self._settings.max_body_bytes,
             max_upload=self._settings.max_upload_bytes,
-            extra={Imports: imports, Design: design, Replicator: replicator},
+            extra={Imports: imports, Design: design, Views: views, Replicator: replicator},
         )
 
     def _make_ports(self, apps: Apps, grants: Grants) -> AppPorts:

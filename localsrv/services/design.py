@@ -178,7 +178,7 @@ class Design:
         database: Database,
         name: str,
         path: str,
-        documents: Sequence[bytes],
+        documents: Sequence[str],
         request: Mapping[str, Any] | None = None,
         *,
         by_view: bool = False,
@@ -207,7 +207,10 @@ class Design:
         if not by_view:
             options = {"filter": function, "request": orjson.dumps(request or {}).decode()}
         answers = await self._javascript.run(
-            program_of(database, name, design), "filter_view" if by_view else "filter", options, documents
+            program_of(database, name, design),
+            "filter_view" if by_view else "filter",
+            options,
+            [text.encode() for text in documents],
         )
         return [bool(answer) for answer in answers]
 

@@ -25,6 +25,7 @@ from localsrv.javascript.pool import JavaScript, Program
 from localsrv.javascript.worker import JavaScriptError, Killed
 from localsrv.model.collation import sort_key
 from localsrv.model.design_document import JAVASCRIPT, DesignDocument
+from localsrv.services.reducing import Reducer
 from localsrv.store.database import Database
 from localsrv.store.view_snapshot import Snapshot, stored_value
 from localsrv.store.view_source import SourceBatch, SourceDocument, read_batch
@@ -59,6 +60,7 @@ class _Job:
     """All changes up to this one are in the index."""
     task: asyncio.Task[None] | None = None
     failure: _Failure | None = None
+    waiting: int = 0
     done: int = 0
     started: float = field(default_factory=time.time)
     updated: float = field(default_factory=time.time)
@@ -76,11 +78,26 @@ class Building:
     updated: float
 
 
+@dataclass(frozen=True, slots=True)
+class IndexState:
+    """An index: the last change it has seen, whether it is being built, and how many queries wait for that.
+
+    `file_bytes` are the file's, which holds all indexes of the app; `row_bytes` those of its rows.
+    """
+
+    seq: int
+    is_building: bool
+    waiting: int
+    file_bytes: int
+    row_bytes: int
+
+
 class Views:
     """The view indexes of all apps."""
 
     def __init__(self, javascript: JavaScript) -> None:
         self._javascript = javascript
+        self.reducer = Reducer(javascript)
         self._jobs: WeakKeyDictionary[Database, dict[tuple[int, str], _Job]] = WeakKeyDictionary()
 
     async def close(self) -> None:
@@ -126,11 +143,17 @@ class Views:
         """Brings an index up to date without anybody waiting for it."""
         self._start(self._job(database, name, design))
 
-    async def newest(self, database: Database, name: str, design: DesignDocument) -> tuple[int, bool, int]:
-        """`(the change up to which the index is built, whether it is being built, queries that wait)`."""
+    async def state(self, database: Database, name: str, design: DesignDocument) -> IndexState:
+        """Where the index of a design document stands, without bringing it up to date."""
         job = self._job(database, name, design)
-        await self._open(job)
-        return job.seen, job.task is not None and not job.task.done(), 0
+        file, snapshot = await self._begin(job, False)
+        try:
+            size = await asyncio.to_thread(snapshot.size_bytes)
+            seq = max(snapshot.seq, job.seen)
+            is_building = job.task is not None and not job.task.done()
+            return IndexState(seq, is_building, job.waiting, file.size_bytes(), size)
+        finally:
+            await file.release(snapshot)
 
     async def clean_up(self, database: Database, name: str, keep: Sequence[DesignDocument]) -> None:
         """Removes the indexes of a collection that none of its design documents needs any more."""
@@ -188,7 +211,11 @@ class Views:
         while job.seen < wanted:
             if job.failure is not None and time.monotonic() < job.failure.rests_until:
                 raise job.failure.error
-            await asyncio.shield(self._start(job))
+            job.waiting += 1
+            try:
+                await asyncio.shield(self._start(job))
+            finally:
+                job.waiting -= 1
 
     def _start(self, job: _Job) -> asyncio.Task[None]:
         if job.task is None or job.task.done():
@@ -257,14 +284,20 @@ class Views:
         live = [document for document in documents if document.text is not None]
         if not live or not job.design.maps:
             return []
-        program = Program(
-            f"views {job.design.signature}",
-            f"{job.database.path.parent.name}/{job.name}/{job.design.id}",
-            orjson.dumps({"_id": job.design.id, "views": {"lib": job.design.library}}),
-        )
+        program = views_program(job.database, job.name, job.design)
         lines = [document.text or b"" for document in live]
         results = await map_lines(self._javascript, program, job.design.maps, lines)
         return await _in_thread(len(live), lambda: view_rows(live, results, len(job.design.maps)))
+
+
+def views_program(database: Database, name: str, design: DesignDocument) -> Program:
+    """The views of a design document, which see nothing of it but their modules."""
+    app = database.path.parent
+    return Program(
+        f"{app} {name} views {design.signature}",
+        f"{app.name}/{name}/{design.id}",
+        orjson.dumps({"_id": design.id, "views": {"lib": design.library}}),
+    )
 
 
 async def map_lines(

@@ -10,7 +10,6 @@ from typing import Any
 import orjson
 
 from localsrv.base.errors import StorageError
-from localsrv.model.collation import HIGHEST
 from localsrv.store.driver import Connection, connect, sqlite3, translate
 
 
@@ -102,20 +101,37 @@ class Snapshot:
         """How many rows a function has."""
         return self._totals[view]
 
-    def rows(self, asked: Range, *, descending: bool, skip: int, limit: int) -> list[ViewRow]:
-        """Rows in view order: by key, then by id, then as they were emitted."""
+    def rows(self, asked: Range, *, descending: bool, skip: int, limit: int | None) -> Iterator[ViewRow]:
+        """Rows in view order: by key, then by id, then as they were emitted. Read as they are taken."""
         condition, parameters = _condition(asked)
         way = "DESC" if descending else "ASC"
-        found = self._ask(
-            f"SELECT id, shown, value FROM rows_{self._number} WHERE {condition}"
-            f" ORDER BY key {way}, id {way}, n {way} LIMIT ? OFFSET ?",
-            (*parameters, limit, skip),
-        )
-        return [ViewRow(i, shown, value_text(value)) for i, shown, value in found]
+        try:
+            for i, shown, value in self.connection.execute(
+                f"SELECT id, shown, value FROM rows_{self._number} WHERE {condition}"
+                f" ORDER BY key {way}, id {way}, n {way} LIMIT ? OFFSET ?",
+                (*parameters, -1 if limit is None else limit, skip),
+            ):
+                yield ViewRow(i, shown, value_text(value))
+        except sqlite3.Error as error:
+            raise translate(error) from error
 
     def count(self, asked: Range) -> int:
         condition, parameters = _condition(asked)
         found = self._ask(f"SELECT count(*) FROM rows_{self._number} WHERE {condition}", parameters)
+        return int(found[0][0])
+
+    def count_before(self, view: int, bound: Bound, descending: bool) -> int:
+        """How many rows come before the one that `bound` begins with."""
+        outside = Bound(bound.key, bound.id, not bound.inclusive)
+        return self.count(Range(view, low=outside) if descending else Range(view, high=outside))
+
+    def size_bytes(self) -> int:
+        """What keys, ids and values take, without what SQLite adds."""
+        found = self._ask(
+            "SELECT coalesce(sum(length(key) + octet_length(id) + octet_length(shown)"
+            f" + coalesce(octet_length(value), 0)), 0) FROM rows_{self._number}",
+            (),
+        )
         return int(found[0][0])
 
     def numbers(self, asked: Range, *, by_key: bool, descending: bool) -> list[Numbers]:
@@ -168,11 +184,10 @@ class Snapshot:
 
 def stored_value(value: Any) -> str | int | float | None:
     """A JSON value as the file keeps it; see `sql/views`."""
-    kind = type(value)
-    if value is None or kind is float:
-        return value  # type: ignore[no-any-return]
-    if kind is int:
-        return value if -(2**63) <= value < 2**63 else float(value)  # type: ignore[no-any-return]
+    if value is None or type(value) is float:
+        return value
+    if type(value) is int:
+        return value if -(2**63) <= value < 2**63 else float(value)
     return orjson.dumps(value).decode()
 
 
@@ -184,7 +199,8 @@ def value_text(value: str | int | float | None) -> str:
 
 
 def _condition(asked: Range) -> tuple[str, tuple[Any, ...]]:
-    condition, parameters = "view = ?", [asked.view]
+    condition = "view = ?"
+    parameters: list[Any] = [asked.view]
     for bound, sign, open_id in ((asked.low, ">", ""), (asked.high, "<", None)):
         if bound is None:
             continue
@@ -196,8 +212,3 @@ def _condition(asked: Range) -> tuple[str, tuple[Any, ...]]:
             condition += f" AND (key, id) {sign}{equals} (?, ?)"
             parameters += (bound.key, bound.id)
     return condition, tuple(parameters)
-
-
-def prefix_range(view: int, prefix: bytes) -> Range:
-    """The rows whose key begins with `prefix` (`collation.group_prefix`)."""
-    return Range(view, Bound(prefix), Bound(prefix + HIGHEST))

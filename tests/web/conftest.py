@@ -24,6 +24,7 @@ from localsrv.services.imports import program
 from localsrv.services.ports import AppPorts, Opened
 from localsrv.services.replication.replicator import Replicator
 from localsrv.services.signing import Signer
+from localsrv.services.views import Views
 from localsrv.store.replications import ReplicationStore
 from localsrv.store.system import System
 from localsrv.web.addresses import Addresses
@@ -189,7 +190,7 @@ async def web_server(tmp_path: Path) -> AsyncIterator[WebServer]:
 
     vault = MemoryVault()
     javascript = JavaScript(program())
-    design = Design(javascript)
+    design, views = Design(javascript), Views(javascript)
     replicator = await Replicator.start(apps, ReplicationStore(system), vault, design, "test-device")
     main, by_app = listener.getsockname()[1], dict[str, int]()
     ports = AppPorts(apps, grants, {}, main, by_app, open_port=open_port, keep=keep, resolves=resolves)
@@ -205,7 +206,7 @@ async def web_server(tmp_path: Path) -> AsyncIterator[WebServer]:
         allowed_origins=frozenset({ALLOWED_ORIGIN}),
         max_body=1 << 20,
         max_upload=4 << 20,
-        extra={Design: design, Replicator: replicator},
+        extra={Design: design, Views: views, Replicator: replicator},
     )
     runner = Runner(services, shutdown_timeout=5)
     await runner.setup()
@@ -215,6 +216,7 @@ async def web_server(tmp_path: Path) -> AsyncIterator[WebServer]:
         yield server
     await runner.cleanup()
     await replicator.close()
+    await views.close()
     await javascript.close()
     await apps.close()
     await grants.close()

@@ -10,12 +10,14 @@ from localsrv.web.couch import (
     changes,
     copy,
     databases,
+    design,
     documents,
     local,
     replicate,
     revisions,
     scheduler,
     server,
+    views,
 )
 from localsrv.web.routes import Route
 
@@ -27,6 +29,8 @@ ROUTES: tuple[Route, ...] = (
     *bulk.ROUTES,
     *all_docs.ROUTES,
     *changes.ROUTES,
+    *views.ROUTES,
+    *design.ROUTES,
     *revisions.ROUTES,
     *local.ROUTES,
     *bulk_get.ROUTES,
