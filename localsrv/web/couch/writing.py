@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 from aiohttp import web
 
 from localsrv.base.errors import LocalsrvError, NotFound
 from localsrv.model.revisions import Tree, leaves
+from localsrv.services.design import Design
 from localsrv.services.replication.replicator import DATABASE
 from localsrv.store.database import Database
 from localsrv.store.editing import Edit, NewAttachment
@@ -19,6 +19,7 @@ from localsrv.web.couch.enclosures import Enclosure, Kind, enclosures
 from localsrv.web.couch.errors import CONFLICT, CouchError
 from localsrv.web.couch.receiving import one_piece, receive
 from localsrv.web.couch.replicate import replicator
+from localsrv.web.couch.users import user_of
 
 NONE_FOLLOWED: Mapping[str, NewAttachment] = {}
 
@@ -144,13 +145,19 @@ def missing_stub(document_id: str, attachment: str) -> CouchError:
 async def write(
     request: web.Request, name: str, edits: Sequence[Edit], *, new_edits: bool = True
 ) -> list[str | Exception]:
-    """Writes edits, each for itself, and returns for each its revision or why it was refused."""
+    """Writes edits, each for itself, and returns for each its revision or why it was refused.
+
+    Design documents have their say first (`validate_doc_update`), whoever writes.
+    """
     if not edits:
         return []
     if name == DATABASE:
         return await replicator(request).store(app(request).id, edits, new_edits=new_edits)
-    results = await _put(database(request), name, edits, new_edits=new_edits)
-    return [_told(edit, result) for edit, result in zip(edits, results, strict=True)]
+    db, design = database(request), services(request).extra[Design]
+    refused = await design.check_updates(db, name, edits, user_of(request), new_edits=new_edits)
+    allowed = edits if not any(refused) else [e for e, no in zip(edits, refused, strict=True) if no is None]
+    results = iter(await _put(db, name, allowed, new_edits=new_edits) if allowed else ())
+    return [_told(edit, next(results)) if no is None else no for edit, no in zip(edits, refused, strict=True)]
 
 
 async def write_one(request: web.Request, name: str, edit: Edit, *, new_edits: bool = True) -> str:
@@ -179,8 +186,3 @@ def _told(edit: Edit, result: str | Exception) -> str | Exception:
     if isinstance(result, NotFound) and result.code == "no-attachment":
         return missing_stub(edit.id, result.details or "")
     return result
-
-
-def written(document_id: str, revision: str) -> dict[str, Any]:
-    """One row of the answer to a write."""
-    return {"ok": True, "id": document_id, "rev": revision}
