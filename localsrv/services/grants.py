@@ -89,6 +89,10 @@ class Grants:
         """Whether a live grant is bound to this web origin."""
         return any(self.by_id(ident) is not None for ident in self._origins.get(origin, ()))
 
+    def origins(self) -> list[str]:
+        """The web origins that live grants are bound to."""
+        return [origin for origin in self._origins if self.holds(origin)]
+
     def all(self) -> list[Grant]:
         """Every grant but the owner's, oldest first, with the time of its last use."""
         return [

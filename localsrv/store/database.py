@@ -370,7 +370,13 @@ class Database:
     def get_document(self, name: str, document_id: str, revision: str | None = None) -> Document | None:
         """A document's winner, deleted or not, or one of its revisions; None when unknown or forgotten."""
         home = self.collection(name).home(document_id)
-        return None if home is None else self._now(lambda c: reading.document(c, home, document_id, revision))
+        if home is None:
+            return None
+        if not home.has_attachments:  # one statement tells it, and needs no transaction
+            row = self._read_now(home.get_sql, document_id)
+            if row is not None and revision in (None, row[1]):
+                return Document(document_id, row[1], False, row[0])
+        return self._now(lambda c: reading.document(c, home, document_id, revision))
 
     def revisions(self, name: str, document_id: str) -> Revisions | None:
         """A document's revision tree, and which bodies are stored; None when it never existed."""
@@ -663,6 +669,17 @@ class Database:
         await self._writer.submit(compaction.note_done)
         return counts
 
+    @property
+    def is_compacting(self) -> bool:
+        """Whether old bodies are being forgotten now."""
+        return self._compacting is not None and not self._compacting.done()
+
+    def compact_soon(self) -> None:
+        """Begins `compact` in the background, unless it runs already."""
+        if not self.is_compacting and not self._closing:
+            self._compacted_at = self._committed
+            self._compacting = self._loop.create_task(self._compact_quietly())
+
     async def _forget_sources(self) -> None:
         until = self._committed  # before the collections, so that it holds all that had changes up to then
         states = all_parts(self._states.values())
@@ -733,9 +750,7 @@ class Database:
             if not waiter.done():
                 waiter.set_result(None)
         if self._committed - self._compacted_at > _COMPACT_EVERY and not self._closing:
-            self._compacted_at = self._committed
-            if self._compacting is None or self._compacting.done():
-                self._compacting = self._loop.create_task(self._compact_quietly())
+            self.compact_soon()
 
     async def _compact_quietly(self) -> None:
         try:

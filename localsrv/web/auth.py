@@ -12,6 +12,7 @@ from multidict import istr
 from localsrv.base.errors import BadRequest, Forbidden, Unauthenticated
 from localsrv.model.scopes import ALL, Grant
 from localsrv.services.grants import Grants
+from localsrv.services.sessions import COOKIE, Sessions
 from localsrv.web.addresses import Site
 from localsrv.web.context import Services, scope_missing
 from localsrv.web.guard import SEC_FETCH_SITE
@@ -25,6 +26,7 @@ APIKEY = istr("apikey")
 
 class Authenticator:
     def __init__(self, services: Services) -> None:
+        self._services = services
         self._grants = services.grants
         self._signer = services.signer
 
@@ -39,7 +41,7 @@ class Authenticator:
         """
         signed = False
         if route.face is Face.COUCH:
-            found = named(self._grants, request.headers)
+            found, _ = signed_in(self._services, request, site)
             if found is None:
                 raise Unauthenticated(
                     "This needs a token.", hint="Sign in with Basic: `owner` or a key's name, and the token."
@@ -93,6 +95,22 @@ def check(
             where = "another app" if app else "one app; this is about the whole server"
             raise Forbidden(f"This token belongs to {where}.", code="wrong-app", details=app)
         raise scope_missing(scope)
+
+
+def signed_in(services: Services, request: web.Request, site: Site) -> tuple[Grant | None, str]:
+    """Who signs in on the sync face, and in which of CouchDB's ways (`default` or `cookie`).
+
+    A cookie counts on the face's own port alone, where cookies are switched on, and not for what a browser
+    asks on behalf of another site. Raises as `named`.
+    """
+    found = named(services.grants, request.headers)
+    sessions: Sessions | None = services.extra.get(Sessions) if site.is_couch else None
+    if found is not None or sessions is None or not (value := request.cookies.get(COOKIE)):
+        return found, "default"
+    is_foreign = request.headers.get(SEC_FETCH_SITE, "none") not in ("same-origin", "none")
+    if is_foreign and hdrs.ORIGIN not in request.headers:  # an Origin was looked at by the guard
+        return None, "cookie"
+    return sessions.find(value), "cookie"
 
 
 def named(grants: Grants, headers: Mapping[str, str]) -> Grant | None:

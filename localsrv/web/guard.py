@@ -29,6 +29,7 @@ _NETWORK_REQUESTS = (
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 PREFLIGHT_SECONDS = 600
+METHODS = "GET, HEAD, POST, PATCH, PUT, DELETE, COPY"
 
 _HEADER_LIST = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!#$%&'*+-.^_`|~, ")
 
@@ -94,7 +95,7 @@ class Guard:
             return None
         origin = self.cors_origin(request, site) or site.origin
         answer = web.Response(status=204, headers={"Access-Control-Max-Age": str(PREFLIGHT_SECONDS)})
-        answer.headers["Access-Control-Allow-Methods"] = "GET, HEAD, POST, PATCH, PUT, DELETE, COPY"
+        answer.headers["Access-Control-Allow-Methods"] = METHODS
         asked = headers.get(_REQUEST_HEADERS, "")
         if asked and _HEADER_LIST.issuperset(asked):
             answer.headers["Access-Control-Allow-Headers"] = asked

@@ -207,6 +207,9 @@ def _keyed_row(key: Any, document: Document | None, doc: Row) -> Row:
 async def _local_pages(db: Database, name: str, listing: Listing) -> AsyncIterator[list[Row]]:
     if listing.keys is not None:
         ids = [key for key in listing.keys if isinstance(key, str) and key.startswith(LOCAL)]
+        if listing.range.descending:
+            ids.reverse()
+        ids = ids[listing.skip :][: listing.limit]
         single = [db.get_local(name, ident.removeprefix(LOCAL)) for ident in ids]
         found = [one for one in single if one is not None]
     else:

@@ -66,7 +66,7 @@ async def information_of(db: Database, name: str) -> dict[str, object]:
         "doc_del_count": info.deleted,
         "doc_count": info.documents,
         "disk_format_version": 8,
-        "compact_running": False,
+        "compact_running": db.is_compacting,
         "cluster": {"q": 1, "n": 1, "w": 1, "r": 1},
     }
 

@@ -72,7 +72,9 @@ def checked_id(value: Any) -> str:
     if not value:
         raise CouchError(400, "illegal_docid", "Document id must not be empty")
     if value[0] == "_":
-        if value in ("_design/", "_local/"):
+        if value == "_local/":
+            raise CouchError(400, "bad_request", "Invalid _local document id.")
+        if value == "_design/":
             raise CouchError(400, "illegal_docid", f"Illegal document id `{value}`")
         if not value.startswith(("_design/", "_local/")):
             reason = "Only reserved document ids may start with underscore."

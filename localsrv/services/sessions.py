@@ -1,0 +1,45 @@
+"""Cookies of the sync face's own port, for clients that know no other way to sign in. Off unless wanted.
+
+A cookie names a grant and when it ends, under an HMAC whose key lives as long as the process. A grant that
+was revoked ends its cookies at once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+import time
+
+from localsrv.model.scopes import Grant
+from localsrv.services.grants import Grants
+
+COOKIE = "AuthSession"
+"""CouchDB's name for it."""
+
+SECONDS = 8 * 3600
+"""How long one is good. CouchDB's end after ten minutes of rest; ours do not move."""
+
+
+class Sessions:
+    """Makes and reads cookies' values."""
+
+    def __init__(self, grants: Grants) -> None:
+        self._grants = grants
+        self._key = secrets.token_bytes(32)
+
+    def make(self, grant: Grant) -> str:
+        """A value that stands for a grant from now on."""
+        text = f"{grant.id}:{int(time.time()) + SECONDS}"
+        return f"{text}:{self._proof(text)}"
+
+    def find(self, value: str) -> Grant | None:
+        """The live grant of a cookie; None for one that is not ours, or has ended."""
+        text, _, proof = value.strip('"').rpartition(":")
+        if not hmac.compare_digest(proof.encode("utf-8", "replace"), self._proof(text).encode()):
+            return None
+        ident, _, until = text.rpartition(":")
+        return self._grants.by_id(ident) if time.time() < int(until) else None
+
+    def _proof(self, text: str) -> str:
+        return hmac.new(self._key, text.encode("utf-8", "replace"), hashlib.sha256).hexdigest()
