@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from aiohttp import hdrs, web
 
@@ -44,12 +44,20 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """What a (Host, path, port) is: plans by method, or a file of a UI (`file`: its decoded segments)."""
+    """What a (Host, path, port) is: routes by method, or a file of a UI (`file`: its decoded segments)."""
 
     site: Site
-    plans: Mapping[str, Plan]
+    routes: Mapping[str, tuple[Route, Mapping[str, str]]]
     file: tuple[str, ...] | None
     face: Face = Face.API
+    _plans: dict[str, Plan] = field(default_factory=dict)
+
+    def plan(self, method: str) -> Plan | None:
+        """What a method does here, worked out when it is first asked for; None when it does nothing."""
+        plan = self._plans.get(method)
+        if plan is None and method in self.routes:
+            plan = self._plans[method] = _plan(*self.routes[method])
+        return plan
 
 
 class Dispatcher:
@@ -147,9 +155,9 @@ class Dispatcher:
 
     async def _admit(self, request: web.Request, place: Place) -> Route:
         """Scope check and the request's `Call`; the app's database is open afterwards."""
-        plan = place.plans.get(request.method)
+        plan = place.plan(request.method)
         if plan is None:
-            raise errors.MethodNotAllowed(request.method, tuple(sorted(place.plans)))
+            raise errors.MethodNotAllowed(request.method, tuple(sorted(place.routes)))
         route = plan.route
         grant = None
         if plan.scope is not None:
@@ -226,12 +234,12 @@ class Dispatcher:
         found = self._table.find(below)
         if not found and "couch" in below[:3]:  # CouchDB passes over empty segments
             found = self._table.find([s for s in below if s])
-        if found:
-            made = ((method, _plan(route, params, site)) for method, (route, params) in found.items())
-            plans = {method: plan for method, plan in made if plan is not None}
-            if plans:
-                face = next(iter(plans.values())).route.face
-                return Place(site, plans, None, face)
+        served = {
+            m: (route, params) for m, (route, params) in found.items() if _is_served(route, params, site)
+        }
+        if served:
+            face = next(iter(served.values()))[0].face
+            return Place(site, served, None, face)
         if (
             site.is_couch
             or segments[0] in ("api", "apps")
@@ -258,13 +266,14 @@ FACE_ROOTS = frozenset({"rest", "couch", "storage", "auth", "realtime", "functio
 _ON_APP_HOSTS = frozenset({"/api/v1/health", "/api/v1/exchange"})
 
 
-def _plan(route: Route, params: Mapping[str, str], site: Site) -> Plan | None:
-    """None when `route` is not served on this site: an app's host serves that app's own routes only."""
-    app = params.get("app")
-    if site.app is not None and app != site.app and route.path not in _ON_APP_HOSTS:
-        return None
+def _is_served(route: Route, params: Mapping[str, str], site: Site) -> bool:
+    """Whether `route` is served on this site: an app's host serves that app's own routes only."""
+    return site.app is None or params.get("app") == site.app or route.path in _ON_APP_HOSTS
+
+
+def _plan(route: Route, params: Mapping[str, str]) -> Plan:
     scope = route.scope
     if scope is not None and "{" in scope and scope not in (ANY, ADMIN):
         for name, value in params.items():
             scope = scope.replace(f"{{{name}}}", value)
-    return Plan(route, params, app, scope)
+    return Plan(route, params, params.get("app"), scope)

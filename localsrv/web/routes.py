@@ -132,7 +132,14 @@ class RouteTable:
         if found is None:
             return {}
         node, values = found
-        return {m: (r, dict(zip(names, values, strict=True))) for m, (r, names) in node.routes.items()}
+        made: dict[tuple[str, ...], dict[str, str]] = {}  # nearly always one for all methods
+        out = {}
+        for method, (route, names) in node.routes.items():
+            params = made.get(names)
+            if params is None:
+                params = made[names] = dict(zip(names, values, strict=True))
+            out[method] = (route, params)
+        return out
 
     def _walk(
         self, node: _Node, segments: list[str], at: int, values: list[str]
