@@ -19,6 +19,7 @@ from localsrv.base.errors import (
     SchemaViolation,
     UniqueViolation,
 )
+from localsrv.model.mango_errors import MangoError
 from localsrv.web.errors import MethodNotAllowed
 
 JSON = "application/json"
@@ -87,6 +88,8 @@ def words(error: Exception) -> tuple[int, str, str]:
     """`(status, error, reason)`: what CouchDB would say to the same, decided by class and code alone."""
     if isinstance(error, (CouchError, DesignError)):
         return error.status, error.error, error.message
+    if isinstance(error, MangoError):
+        return error.status, error.couch_error, _told(error)
     if not isinstance(error, LocalsrvError):
         return 500, "internal_server_error", "Something went wrong in the server; its log says what."
     if isinstance(error, (UniqueViolation, RelationViolation, SchemaViolation)):
