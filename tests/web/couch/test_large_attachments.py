@@ -15,7 +15,7 @@ import pytest
 
 from tests.support.server import RunningServer
 
-SIZE = int(os.environ.get("LOCALSRV_LARGE_MB", "160")) << 20
+SIZE = int(os.environ.get("LARGE_ATTACHMENT_MB", "160")) << 20
 ALLOWED = 64 << 20
 PIECE = hashlib.shake_128(b"piece").digest(1 << 20)
 BASE = "/apps/default/couch/large"
