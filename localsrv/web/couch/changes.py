@@ -15,17 +15,19 @@ from typing import Any
 from aiohttp import hdrs, web
 
 from localsrv.base.errors import LocalsrvError, Unavailable
+from localsrv.services.design import Design
 from localsrv.web.context import APPLICATION, CORS, database, grant, param, services
 from localsrv.web.couch.all_docs import newest_seq
 from localsrv.web.couch.answers import text_of
 from localsrv.web.couch.bodies import read_object
-from localsrv.web.couch.changes_filter import DESIGN_ONLY, ChangesFilter, by_ids, by_selector
+from localsrv.web.couch.changes_filter import DESIGN_ONLY, ChangesFilter, by_function, by_ids, by_selector
 from localsrv.web.couch.changes_hub import Hub, Hubs
 from localsrv.web.couch.changes_query import ChangesArguments, Feed, changes_arguments
 from localsrv.web.couch.changes_view import Batch, ChangesView, Row, event_of
 from localsrv.web.couch.contents import Segment, pieces_of
 from localsrv.web.couch.errors import JSON, CouchError, row_error
 from localsrv.web.couch.parameters import json_value
+from localsrv.web.couch.request_object import request_object
 from localsrv.web.couch.sequences import token_of
 from localsrv.web.couch.streaming import send_parts
 from localsrv.web.headers import decorate
@@ -49,7 +51,7 @@ async def _changes(request: web.Request, body: Mapping[str, Any] | None) -> web.
     db, name = database(request), param(request, "db")
     db.collection(name)
     wanted = changes_arguments(request.query, request.headers.get("Last-Event-ID"), db, name)
-    view = ChangesView(db, name, wanted.all_leaves, wanted.included, _filter(request, wanted, body))
+    view = ChangesView(db, name, wanted.all_leaves, wanted.included, await _filter(request, wanted, body))
     since = await newest_seq(db, name) if wanted.since is None else wanted.since
     if wanted.feed is Feed.NORMAL or request.method == "HEAD":
         return await send_parts(request, db, _normal_parts(view, wanted, since))
@@ -61,7 +63,7 @@ async def _changes(request: web.Request, body: Mapping[str, Any] | None) -> web.
         return await live.run(first)
 
 
-def _filter(
+async def _filter(
     request: web.Request, wanted: ChangesArguments, body: Mapping[str, Any] | None
 ) -> ChangesFilter | None:
     """Raises CouchError for a filter that is not there, or lacks what it needs."""
@@ -74,9 +76,16 @@ def _filter(
         return by_selector(body)
     if name == "_design":
         return DESIGN_ONLY
+    db, design = database(request), services(request).extra[Design]
+    if name == "_view":
+        path = request.query.get("view", "")
+        if not path:
+            raise CouchError(400, "bad_request", "`view` filter parameter is not provided.")
+        return await by_function(design, db, param(request, "db"), path, None)
     if name.startswith("_"):
         raise CouchError(400, "bad_request", "unknown builtin filter name")
-    raise CouchError(400, "bad_request", "`filter` must be of the form `designname/filtername`")
+    told = request_object(request, body)
+    return await by_function(design, db, param(request, "db"), name, told)
 
 
 # ── normal ─────────────────────────────────────────────────────────────────────────────────────────────────

@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 
 from localsrv.model.selector import Selector, parse_selector
+from localsrv.services.design import Design
 from localsrv.store.database import Database
 from localsrv.store.document_changes import DocumentChange
 from localsrv.store.reading import Document
@@ -77,6 +78,23 @@ def by_ids(ids: object) -> ChangesFilter:
 
 DESIGN_ONLY = ChangesFilter("_design", id_test=lambda document_id: document_id.startswith("_design/"))
 """`filter=_design`."""
+
+
+async def by_function(
+    design: Design, db: Database, name: str, path: str, request: Mapping[str, Any] | None
+) -> ChangesFilter:
+    """`filter=<design document>/<function>`, told `request`; or, without one, `_view`.
+
+    Raises:
+        DesignError: there is no such function.
+    """
+    by_view = request is None
+
+    async def test(texts: Sequence[str]) -> Sequence[bool]:
+        return await design.filter_changes(db, name, path, texts, request, by_view=by_view)
+
+    await test(())  # shows now whether it is there
+    return ChangesFilter(("function", path, by_view, orjson.dumps(request or {})), test=test)
 
 
 def by_selector(body: Mapping[str, Any] | None) -> ChangesFilter:

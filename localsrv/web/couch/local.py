@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from aiohttp import hdrs, web
 
-from localsrv.base.errors import Conflict
 from localsrv.store.local_documents import LocalDocument
 from localsrv.web.context import database, param
 from localsrv.web.couch.answers import etag_of, json_answer, text_of
@@ -34,10 +33,17 @@ async def no_attachments(request: web.Request) -> web.Response:
 
 def read(request: web.Request, local_id: str) -> web.Response:
     """A local document by its id without `_local/`. Raises CouchError (`not_found`), NotFound."""
-    found = database(request).get_local(param(request, "db"), local_id)
+    found = database(request).get_local(param(request, "db"), checked(local_id))
     if found is None:
         raise _missing()
     return json_answer(local_text(found), headers={hdrs.ETAG: etag_of(found.rev)})
+
+
+def checked(local_id: str) -> str:
+    """An id without `_local/`. Raises CouchError for an empty one."""
+    if not local_id:
+        raise CouchError(400, "bad_request", "Invalid _local document id.")
+    return local_id
 
 
 def local_text(document: LocalDocument) -> str:
@@ -49,6 +55,7 @@ def local_text(document: LocalDocument) -> str:
 async def write(request: web.Request, local_id: str) -> web.Response:
     """Writes the body as a local document. Raises CouchError, Conflict, NotFound."""
     draft = draft_of(await read_json(request))
+    checked(local_id)
     if draft.id is not None and draft.id != PREFIX + local_id:
         raise CouchError(400, "bad_request", "Document ID in the body and in the address are not the same.")
     revision = await write_draft(request, local_id, draft, _asked_rev(request) or draft.rev)
@@ -61,26 +68,22 @@ async def write_draft(request: web.Request, local_id: str, draft: Draft, revisio
     # Attachments of a local document are passed over, as CouchDB does it; asking for one is the error.
     db, name = database(request), param(request, "db")
     if draft.deleted:
-        _check(request, local_id, revision)
-        await db.delete_local(name, local_id, revision)
+        await _delete(request, local_id, revision)
         return "0-0"
     return await db.put_local(name, local_id, text_of(draft.fields), revision)
 
 
 async def remove(request: web.Request, local_id: str) -> web.Response:
-    """Removes a local document. Raises CouchError, Conflict, NotFound."""
-    revision = _asked_rev(request)
-    _check(request, local_id, revision)
-    await database(request).delete_local(param(request, "db"), local_id, revision)
+    """Removes a local document; as in CouchDB, the revision may be left out. Raises CouchError, Conflict."""
+    await _delete(request, local_id, _asked_rev(request))
     return json_answer({"ok": True, "id": PREFIX + local_id, "rev": "0-0"})
 
 
-def _check(request: web.Request, local_id: str, revision: str | None) -> None:
-    """Deleting needs the revision, as everywhere in CouchDB."""
-    if database(request).get_local(param(request, "db"), local_id) is None:
+async def _delete(request: web.Request, local_id: str, revision: str | None) -> None:
+    db, name = database(request), param(request, "db")
+    if db.get_local(name, checked(local_id)) is None:
         raise _missing()
-    if revision is None:
-        raise Conflict("Say which revision to delete.", code="conflict")
+    await db.delete_local(name, local_id, revision)
 
 
 def _asked_rev(request: web.Request) -> str | None:
