@@ -21,6 +21,7 @@ COMMANDS: dict[str, str] = {
     "import": "import_:import_",
     "export": "export:export",
     "query": "query:query",
+    "sync": "sync:sync",
     "doctor": "doctor:doctor",
     "completion": "completion:completion",
 }

@@ -176,6 +176,46 @@ class Client:
             for data in events(answer):
                 yield cast(shapes.Event, json.loads(data))
 
+    # ── replications ───────────────────────────────────────────────────────────────────────────────────────
+
+    def replications(self, app: str) -> list[shapes.Replication]:
+        return cast("list[shapes.Replication]", self._get("apps", app, "replications")["replications"])
+
+    def replication(self, app: str, name: str) -> shapes.Replication:
+        return cast(shapes.Replication, self._get("apps", app, "replications", name))
+
+    def create_replication(
+        self, app: str, definition: Mapping[str, Any], name: str | None = None
+    ) -> shapes.Replication:
+        """Stores and starts a replication; see docs/sync.md for its form. Credentials go to the keyring."""
+        body = {**definition, **({} if name is None else {"id": name})}
+        answer = self.connection.json("POST", path("apps", app, "replications"), body)
+        return cast(shapes.Replication, answer)
+
+    def update_replication(self, app: str, name: str, definition: Mapping[str, Any]) -> shapes.Replication:
+        answer = self.connection.json("PUT", path("apps", app, "replications", name), dict(definition))
+        return cast(shapes.Replication, answer)
+
+    def remove_replication(self, app: str, name: str) -> None:
+        self.connection.json("DELETE", path("apps", app, "replications", name))
+
+    def replicate_now(self, app: str, name: str) -> shapes.Replication:
+        answer = self.connection.json("POST", path("apps", app, "replications", name, "now"))
+        return cast(shapes.Replication, answer)
+
+    def pause_replication(self, app: str, name: str) -> shapes.Replication:
+        answer = self.connection.json("POST", path("apps", app, "replications", name, "pause"))
+        return cast(shapes.Replication, answer)
+
+    def resume_replication(self, app: str, name: str) -> shapes.Replication:
+        answer = self.connection.json("POST", path("apps", app, "replications", name, "resume"))
+        return cast(shapes.Replication, answer)
+
+    def replication_log(self, app: str, name: str, limit: int = 50) -> list[shapes.ReplicationEntry]:
+        """What happened, newest first."""
+        address = path("apps", app, "replications", name, "log") + f"?limit={limit}"
+        return cast("list[shapes.ReplicationEntry]", self.connection.json("GET", address)["entries"])
+
     # ── keys and codes ─────────────────────────────────────────────────────────────────────────────────────
 
     def keys(self) -> list[shapes.Key]:

@@ -104,6 +104,37 @@ class Removed(TypedDict):
     data: str
 
 
+class ReplicationProgress(TypedDict):
+    """`changes_pending` is None when the source does not tell; `rate` is documents a second."""
+
+    docs_read: int
+    docs_written: int
+    doc_write_failures: int
+    bytes: int
+    rate: float
+    changes_pending: int | None
+
+
+class Replication(TypedDict):
+    """`state` in CouchDB's words, or `paused`. `definition` as the `_replicator` document has it."""
+
+    id: str
+    definition: dict[str, Any]
+    state: str
+    error: str | None
+    errors: int
+    next_try_at: str | None
+    started_at: str | None
+    updated_at: str | None
+    progress: ReplicationProgress
+
+
+class ReplicationEntry(TypedDict):
+    at: str
+    kind: str
+    text: str
+
+
 class CollectionChange(TypedDict):
     collection: CollectionInfo
     changes: list[str]

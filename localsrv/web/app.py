@@ -22,6 +22,7 @@ from localsrv.web.admin import (
     imports,
     keys,
     query,
+    replications,
     server,
     sign,
 )
@@ -45,6 +46,7 @@ ADMIN_ROUTES: tuple[Route, ...] = (
     *attachments.ROUTES,
     *conflicts.ROUTES,
     *imports.ROUTES,
+    *replications.ROUTES,
     *live.ROUTES,
     *query.ROUTES,
     *sign.ROUTES,

@@ -264,6 +264,24 @@ class Replicator:
         if isinstance(result, Exception):
             raise result
 
+    async def update(self, app: str, document: str, body: Mapping[str, Any]) -> None:
+        """Replaces a definition. Credentials that do not come again stay, for the same address and user.
+        Raises NotFound, InvalidValue, VaultError."""
+        database = (await self._apps.open(app)).database
+        before = parse_replication(await self.definition(app, document))[0]
+        given, credentials = parse_replication(body)
+        sides: dict[str, Any] = {}
+        for side in SIDES:
+            was, now = before.endpoint(side), given.endpoint(side)
+            same = (was.origin, was.username) == (now.origin, now.username or was.username)
+            if not credentials[side] and now.secret is None and was.secret is not None and same:
+                sides[side] = replace(now, username=was.username, secret=was.secret).as_json()
+        found = database.get_document(DATABASE, document)
+        parent = None if found is None else found.rev
+        (result,) = await self.store(app, [Edit(document, {**body, **sides}, parent)])
+        if isinstance(result, Exception):
+            raise result
+
     async def ensure_database(self, app: str) -> None:
         """Makes `_replicator` if it is missing."""
         database = (await self._apps.open(app)).database
@@ -342,6 +360,16 @@ class Replicator:
         body = orjson.loads(found.body)
         assert isinstance(body, dict)
         return body
+
+    async def shown(self, app: str, document: str) -> dict[str, Any]:
+        """As `definition`; empty when it went a moment ago, and without anything that might be a secret even
+        when somebody wrote one past the replicator."""
+        try:
+            body = await self.definition(app, document)
+            definition, credentials = parse_replication(body)
+        except (NotFound, InvalidValue):
+            return {}
+        return definition.as_document() if any(credentials.values()) else body
 
     # ── inside ─────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -40,7 +40,7 @@ class AppRules:
         is_view = path == BY_VIEW
         if is_view:
             path = str(parameters.get("view", ""))
-        texts = [orjson.dumps(_whole(revision)) for revision in revisions]
+        texts = [orjson.dumps(_whole(revision)).decode() for revision in revisions]
         request = {"query": parameters}
         return await self._design.filter_changes(self._database, name, path, texts, request, by_view=is_view)
 

@@ -1,0 +1,205 @@
+"""`localsrv sync add|list|now|pause|resume|remove|log`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from localsrv.cli import ending, output
+from localsrv.cli.sync_progress import wait_for
+
+if TYPE_CHECKING:
+    from localsrv.client.shapes import Replication
+
+_app = click.option("--app", default="default", show_default=True, help="The app whose databases these are.")
+_wait = click.option("--wait", is_flag=True, help="Wait until everything there is now was moved.")
+_name = click.argument("name")
+
+
+@click.group()
+def sync() -> None:
+    """Keep databases in step with other servers: CouchDB, PouchDB Server, another localsrv."""
+
+
+@sync.command()
+@click.argument("database")
+@click.argument("address")
+@_app
+@click.option("--name", help="What to call it. Default: the database's name.")
+@click.option("--pull", "direction", flag_value="pull", help="Only bring changes here.")
+@click.option("--push", "direction", flag_value="push", help="Only send changes there.")
+@click.option("--once", is_flag=True, help="Once, instead of from now on.")
+@click.option("--create", is_flag=True, help="Make the database over there if it is missing.")
+@click.option("--user", metavar="NAME", help="Who signs in over there. The password is asked for.")
+@click.option("--password-stdin", is_flag=True, help="Read the password from standard input instead.")
+@click.option(
+    "--id", "ids", multiple=True, metavar="ID", help="Only the document with this id; several times."
+)
+@click.option("--selector", metavar="JSON", help="Only documents that this Mango selector matches.")
+@_wait
+@output.json_option
+def add(
+    database: str,
+    address: str,
+    app: str,
+    name: str | None,
+    direction: str | None,
+    once: bool,
+    create: bool,
+    user: str | None,
+    password_stdin: bool,
+    ids: tuple[str, ...],
+    selector: str | None,
+    wait: bool,
+    as_json: bool,
+) -> int:
+    """Keep DATABASE in step with the one at ADDRESS, such as https://host:5984/name, both ways.
+
+    Credentials go to the keyring. The database here is made if it is missing.
+    """
+    there: Any = address
+    if user is not None:
+        there = {"url": address, "auth": {"basic": {"username": user, "password": _password(password_stdin)}}}
+    elif password_stdin:
+        raise click.UsageError("--password-stdin needs --user.")
+    options: dict[str, Any] = {"continuous": not once}
+    if ids:
+        options["doc_ids"] = list(ids)
+    if selector is not None:
+        options["selector"] = _selector(selector)
+    made: list[Replication] = []
+    with output.client() as client:
+        for way in ("pull", "push") if direction is None else (direction,):
+            ident = (name or database) + ("" if direction else f"-{way}")
+            source, target = (there, database) if way == "pull" else (database, there)
+            body = {"source": source, "target": target, "create_target": way == "pull" or create, **options}
+            made.append(client.create_replication(app, body, ident))
+        if wait:
+            made = wait_for(client, app, [one["id"] for one in made])
+    return _tell(made, as_json)
+
+
+def _password(from_stdin: bool) -> str:
+    if from_stdin:
+        return sys.stdin.readline().rstrip("\r\n")
+    return str(click.prompt("Password", hide_input=True, err=True))
+
+
+def _selector(text: str) -> dict[str, Any]:
+    try:
+        found = json.loads(text)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise click.UsageError('--selector must be a JSON object, as {"type": "invoice"}.')
+    return found
+
+
+@sync.command("list")
+@_app
+@output.json_option
+def list_all(app: str, as_json: bool) -> None:
+    """List what is kept in step, and how that fares."""
+    with output.client() as client:
+        found = client.replications(app)
+    if as_json:
+        output.print_json(found)
+        return
+    columns = ["name", "from", "to", "state", "written", "refused", "bytes", "per second", "left", "problem"]
+    output.print_table(columns, [_row(one) for one in found])
+
+
+def _row(one: Replication) -> list[Any]:
+    progress = one["progress"]
+    return [
+        one["id"],
+        _side(one["definition"].get("source")),
+        _side(one["definition"].get("target")),
+        one["state"],
+        progress["docs_written"],
+        progress["doc_write_failures"],
+        output.size(progress["bytes"]),
+        round(progress["rate"]),
+        progress["changes_pending"],
+        one["error"],
+    ]
+
+
+def _side(value: Any) -> Any:
+    return value.get("url") if isinstance(value, dict) else value
+
+
+@sync.command()
+@_name
+@_app
+@_wait
+@output.json_option
+def now(name: str, app: str, wait: bool, as_json: bool) -> int:
+    """Try NAME at once; what was done or had failed begins again."""
+    with output.client() as client:
+        found = [client.replicate_now(app, name)]
+        if wait:
+            found = wait_for(client, app, [name])
+    return _tell(found, as_json)
+
+
+@sync.command()
+@_name
+@_app
+@output.json_option
+def pause(name: str, app: str, as_json: bool) -> int:
+    """Stop NAME until it is resumed, also over a restart."""
+    with output.client() as client:
+        return _tell([client.pause_replication(app, name)], as_json)
+
+
+@sync.command()
+@_name
+@_app
+@output.json_option
+def resume(name: str, app: str, as_json: bool) -> int:
+    """Let NAME go on."""
+    with output.client() as client:
+        return _tell([client.resume_replication(app, name)], as_json)
+
+
+@sync.command()
+@_name
+@_app
+@output.json_option
+def remove(name: str, app: str, as_json: bool) -> None:
+    """Forget NAME and its credentials; the documents stay."""
+    with output.client() as client:
+        client.remove_replication(app, name)
+    if as_json:
+        output.print_json({"removed": name})
+    else:
+        click.echo(f"Removed {name}.")
+
+
+@sync.command()
+@_name
+@_app
+@click.option("--limit", default=50, show_default=True, help="How many entries.")
+@output.json_option
+def log(name: str, app: str, limit: int, as_json: bool) -> None:
+    """Say what happened to NAME, newest first."""
+    with output.client() as client:
+        entries = client.replication_log(app, name, limit)
+    if as_json:
+        output.print_json(entries)
+        return
+    output.print_table(["at", "what", "more"], [[e["at"], e["kind"], e["text"]] for e in entries])
+
+
+def _tell(found: list[Replication], as_json: bool) -> int:
+    """Says how replications fare, and returns the exit code: one that failed is the command's failure."""
+    if as_json:
+        output.print_json(found)
+    for one in [] if as_json else found:
+        fares = f"{one['state']}, {one['progress']['docs_written']:,} documents written"
+        click.echo(f"{one['id']}: {one['error'] or fares}")
+    return ending.FAILED if any(one["state"] == "failed" for one in found) else ending.OK
