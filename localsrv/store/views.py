@@ -41,8 +41,8 @@ class Index:
     totals: tuple[int, ...]
 
 
-class _OtherEpoch(Exception):
-    """The app's file was restored: what the index knows of it is worthless."""
+_WORTHLESS = frozenset({"storage-damaged", "storage-too-new", "storage-other-epoch"})
+"""Why a file is thrown away."""
 
 
 class ViewFile:
@@ -65,8 +65,8 @@ class ViewFile:
         self = cls(path, epoch)
         try:
             await self._writer.start()
-        except (StorageError, _OtherEpoch) as error:
-            if isinstance(error, StorageError) and error.code not in ("storage-damaged", "storage-too-new"):
+        except StorageError as error:
+            if error.code not in _WORTHLESS:
                 raise
             await asyncio.to_thread(remove, path)
             self = cls(path, epoch)
@@ -176,12 +176,16 @@ class ViewFile:
     # ---- inside
 
     def _set_up(self, connection: Connection) -> None:
-        connection.execute("PRAGMA synchronous=NORMAL")
-        migrate(connection, self.path, "views")
-        connection.execute("INSERT OR IGNORE INTO facts VALUES ('epoch', ?)", (self._epoch,))
-        if connection.execute("SELECT value FROM facts WHERE key = 'epoch'").fetchone()[0] != self._epoch:
-            connection.close()
-            raise _OtherEpoch
+        try:
+            connection.execute("PRAGMA synchronous=NORMAL")
+            migrate(connection, self.path, "views")
+            connection.execute("INSERT OR IGNORE INTO facts VALUES ('epoch', ?)", (self._epoch,))
+            (epoch,) = connection.execute("SELECT value FROM facts WHERE key = 'epoch'").fetchone()
+            if epoch != self._epoch:  # the app's file was restored: nothing here is known to be of it
+                raise StorageError("The indexes are of another epoch.", code="storage-other-epoch")
+        except BaseException:
+            connection.close()  # or Windows would not let the file be removed
+            raise
 
 
 def remove(path: Path) -> None:
