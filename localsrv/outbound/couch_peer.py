@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import orjson
 
+from localsrv.base.errors import InvalidValue
 from localsrv.model.checkpoints import Sequence_
 from localsrv.model.exchange import (
     PAGE_BYTES,
@@ -290,7 +291,7 @@ class CouchPeer:
             yield
         except PeerError:
             raise
-        except _NOT_A_SHAPE as error:
+        except (*_NOT_A_SHAPE, InvalidValue) as error:
             raise PeerGarbage(
                 f"{self._session.where} answers in another form than CouchDB's.", details=type(error).__name__
             ) from error
