@@ -14,10 +14,10 @@ from localsrv.store.document_changes import ChangesQuery
 from localsrv.store.editing import Edit
 from localsrv.store.ids import uuid7
 from localsrv.store.reading import Document
-from localsrv.web.context import database, param, params, require
+from localsrv.web.context import call, database, param, params, require
 from localsrv.web.couch import local, open_revisions
 from localsrv.web.couch.accepting import takes
-from localsrv.web.couch.answers import document_text, json_answer
+from localsrv.web.couch.answers import document_text, json_answer, text_of
 from localsrv.web.couch.bodies import read_json, require_json
 from localsrv.web.couch.contents import send
 from localsrv.web.couch.databases import location
@@ -167,7 +167,12 @@ async def put(request: web.Request) -> web.StreamResponse:
         request, param(request, "db"), draft, ident, new_edits=query.new_edits, followed=followed
     )
     revision = await write_one(request, param(request, "db"), edit, new_edits=query.new_edits)
-    return _written(request, edit, revision, batch=request.query.get("batch") == "ok")
+    # The path that was asked is the document's, quoted already.
+    address = call(request).site.origin + request.raw_path.partition("?")[0]
+    if query.batch:  # it is durable all the same
+        return json_answer({"ok": True, "id": ident}, status=202, headers={"Location": address})
+    headers = {"Location": address, "ETag": f'"{revision}"'}
+    return answer_of_write(ident, revision, 200 if edit.deleted else 201, headers)
 
 
 def name_rev(request: web.Request, draft: Draft, by_query: str | None) -> None:
@@ -177,19 +182,13 @@ def name_rev(request: web.Request, draft: Draft, by_query: str | None) -> None:
         draft.rev, draft.path = revision, (revision,)
 
 
-def _written(request: web.Request, edit: Edit, revision: str, *, batch: bool) -> web.Response:
-    headers: dict[str, str] = {hdrs.LOCATION: location(request, param(request, "db"), edit.id)}
-    if batch:  # it is durable all the same
-        return json_answer({"ok": True, "id": edit.id}, status=202, headers=headers)
-    headers[hdrs.ETAG] = f'"{revision}"'
-    return answer_of_write(edit.id, revision, 200 if edit.deleted else 201, headers)
-
-
 def answer_of_write(
     ident: str, revision: str, status: int, headers: Mapping[str, str] | None = None
 ) -> web.Response:
     """The answer to one document written."""
-    return json_answer({"ok": True, "id": ident, "rev": revision}, status=status, headers=headers)
+    body = f'{{"ok":true,"id":{text_of(ident)},"rev":"{revision}"}}\n'
+    fields = {hdrs.CONTENT_TYPE: JSON, hdrs.CACHE_CONTROL: NO_CACHE, **(headers or {})}
+    return web.Response(status=status, body=body.encode(), headers=fields)
 
 
 async def create(request: web.Request) -> web.StreamResponse:

@@ -29,7 +29,10 @@ def is_related(request: web.Request) -> bool:
     Raises:
         CouchError: it is another kind of multipart.
     """
-    kind = request.headers.get(hdrs.CONTENT_TYPE, "").partition(";")[0].strip().lower()
+    header = request.headers.get(hdrs.CONTENT_TYPE, JSON)
+    if header == JSON:
+        return False
+    kind = header.partition(";")[0].strip().lower()
     if kind.startswith("multipart/") and kind != "multipart/related":
         raise CouchError(415, "bad_content_type", "Of multipart types only multipart/related is taken")
     return kind == "multipart/related"

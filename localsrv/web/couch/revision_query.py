@@ -28,6 +28,7 @@ class RevisionQuery:
     open_revs: str | list[str] | None = None
     atts_since: list[str] | None = None
     new_edits: bool = True
+    batch: bool = False
     attachments: bool = False
     revs: bool = False
     revs_info: bool = False
@@ -63,6 +64,8 @@ def revision_query(pairs: Iterable[tuple[str, str]]) -> RevisionQuery:
             query.atts_since = _revs(value)
         elif name == "new_edits" and value in ("true", "false"):
             query.new_edits = value == "true"
+        elif name == "batch":
+            query.batch = value == "ok"
     return query
 
 
