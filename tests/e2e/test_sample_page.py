@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Browser, expect
 
 from localsrv import sample
 from localsrv.base.paths import Paths
 from localsrv.client import Client
 from localsrv.client.starting import connect
+from tests.support.inventory import opened, row, searches, stock
 from tests.support.pages import Watched, windows
 from tests.support.server import RunningServer
 
@@ -32,23 +33,6 @@ def shop(server: RunningServer, client: Client) -> RunningServer:
     """A server with the sample app and its data."""
     sample.install(client)
     return server
-
-
-async def opened(watched: Watched, shop: RunningServer, path: str = "") -> Page:
-    page = await watched.open(shop, sample.APP_ID, path)
-    await expect(page.locator("#app[data-ready]")).to_be_attached()
-    await expect(page.locator("#live")).to_have_text("Live")
-    return page
-
-
-def row(page: Page, name: str) -> Any:
-    return page.locator("#rows tr").filter(has=page.get_by_role("button", name=name, exact=True))
-
-
-def stock(shop: RunningServer, product: int) -> int:
-    """The stock that the server has: the sum of the movements."""
-    path = f"/apps/inventory/rest/v1/movements?select=quantity&ProductID=eq.{product}"
-    return sum(movement["quantity"] for movement in shop.request("GET", path).json())
 
 
 # ── looking ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -94,33 +78,10 @@ async def test_at_a_port_of_its_own(shop: RunningServer, browser: Browser) -> No
         assert None not in tokens and tokens[0] != tokens[1]
 
 
-SEARCHES: list[tuple[str, list[str] | None]] = [
-    ("cha", ["Chai", "Chang", "Chartreuse verte"]),
-    ("CHA", ["Chai", "Chang", "Chartreuse verte"]),
-    ("cote", ["Côte de Blaye"]),
-    ("anton's gum", ["Chef Anton's Gumbo Mix"]),
-    ("gum chef", ["Chef Anton's Gumbo Mix"]),
-    ("exotic", ["Aniseed Syrup", "Chai", "Chang"]),
-    ("\"&:*('", None),
-    ("xyzzy", []),
-]
-"""What is typed, and the products that are listed; None for all of them."""
-
-
 async def test_search_finds_words_that_begin_as_typed(shop: RunningServer, browser: Browser) -> None:
     async with windows(browser) as watched:
         page = await opened(watched, shop)
-        names = page.locator("#rows .row-name")
-        for text, found in SEARCHES:
-            await page.keyboard.press("/")
-            await page.keyboard.type(text)
-            if found is None:
-                await expect(names).to_have_count(77)
-            else:
-                await expect(names).to_have_text(found)
-                await expect(page.locator("#nothing")).to_be_visible(visible=not found)
-            await page.keyboard.press("Escape")
-            await expect(names).to_have_count(77)
+        await searches(page)
 
 
 async def test_categories_low_stock_and_sorting(shop: RunningServer, browser: Browser) -> None:

@@ -32,6 +32,7 @@ export function bindKeys(page) {
   }
 
   function escape(target) {
+    if (document.querySelector(":popover-open")) return false; // the browser closes that
     if (target === search && search.value) return done(page.clearSearch());
     if (page.state.product !== null) return done(page.select(null));
     if (page.state.text) return done(page.clearSearch());

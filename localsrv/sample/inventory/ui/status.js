@@ -6,7 +6,7 @@ import { ago, counted, exact, number } from "/kit/format.js";
 
 const LISTED = 6;
 const WHY = "Keeps a copy of the shop in this browser. You can look, book and edit while the server is away; it is sent when it is back.";
-const WHAT = "Everything works here, whether the server answers or not.";
+const WHAT = "Works here whether the server answers or not.";
 
 /** What the sign says: its text, and the state that colours it. */
 export function signOf({ mode, isLive, progress, state, isPaused, waiting, problem, at }) {
@@ -18,7 +18,7 @@ export function signOf({ mode, isLive, progress, state, isPaused, waiting, probl
     return [waiting.length ? "waiting" : isPaused ? "paused" : "offline", ["Offline", rest].filter(Boolean).join(" · ")];
   }
   if (problem) return ["waiting", waiting.length ? `Online · ${count} waiting` : "Online · not in sync"];
-  if (state === "syncing") return ["live", waiting.length ? `Online · sending ${count}` : "Online · syncing"];
+  if (state === "syncing") return ["live", "Online · syncing"];
   return ["live", "Online · in sync"];
 }
 
@@ -28,7 +28,7 @@ function explanation({ mode, isLive, state, isPaused, problem, at }) {
   if (mode === "online") return isLive ? "Changes from everywhere appear at once." : "The server does not answer. Trying again.";
   const last = at ? `Last exchange ${ago(at)}.` : "";
   if (isPaused) return `You chose to work offline. ${last}`;
-  if (state === "offline") return `The server does not answer. Trying again. ${last}`;
+  if (state === "offline") return `The server does not answer; trying again. ${last}`;
   if (problem) return `The last exchange failed: ${problem.message}. Trying again.`;
   return last;
 }
@@ -71,12 +71,12 @@ export class Status {
     // What is read out changes with the state, and not with every second.
     const told = text.replace(/ · synced .*/, "");
     if (this.#told.textContent !== told) this.#told.textContent = told;
-    this.#title.textContent = text;
+    this.#title.textContent = text.split(" · ")[0];
     this.#text.textContent = explanation(model);
     this.#text.title = model.at ? exact(model.at) : "";
     this.#progress.hidden = model.mode !== "copying";
     this.#progress.value = model.progress ?? 0;
-    this.#pause.hidden = model.mode !== "copy";
+    this.#pause.hidden = model.mode !== "copy" || (model.state === "offline" && !model.isPaused);
     this.#pause.textContent = model.isPaused ? "Go online" : "Work offline";
     this.#switch.checked = model.mode !== "online";
     this.#switch.disabled = model.mode === "copying" || (model.mode === "online" && !model.isLive);

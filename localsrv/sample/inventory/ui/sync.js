@@ -68,7 +68,7 @@ export class Sync {
   start() {
     this.#stop = follow(APP, this.#token, KEPT, {
       ready: () => {},
-      change: (event) => this.#heard(event),
+      change: ({ collection }) => this.#want([collection]),
       reset: () => this.#want(KEPT),
       refused: (error) => this.#on.refused(error),
       state: (state) => this.#connected(state === "live"),
@@ -89,12 +89,6 @@ export class Sync {
       this.#want(KEPT);
       this.#on.online();
     } else this.#on.state();
-  }
-
-  /** The server has a change. What this browser sent itself comes back too, and is known. */
-  async #heard({ collection, id, rev }) {
-    const known = await this.#copy.database(collection).get(id).catch(() => null);
-    if (known?._rev !== rev) this.#want([collection]);
   }
 
   /** This window wrote something: it is counted, and sent as soon as it can be. */

@@ -45,7 +45,7 @@ export function drawVersions(versions, settle) {
       },
     },
     h("h3", { id: "versions-title" }, "Changed in two places"),
-    h("p", { class: "hint" }, fields.length ? "Both are kept until you choose." : "The versions say the same."),
+    h("p", { class: "hint" }, fields.length ? "The first is what everyone sees now. The other stays until you choose." : "Both say the same."),
     fields.map(([field, values]) =>
       h(
         "fieldset",
