@@ -53,6 +53,23 @@ def sort_key(value: Any) -> bytes:
     return ARRAY + b"".join([sort_key(inner) for inner in value]) + _END
 
 
+def emission_key(value: Any) -> tuple[Any, ...]:
+    """What orders the values that one document emitted with one key, as CouchDB writes them.
+
+    `numbers < false < null < true < objects < arrays < strings`, the order of Erlang's terms. (CouchDB's
+    `couch_mrview_updater.erl`, `insert_results`, sorts what a document emitted so.)
+    """
+    if isinstance(value, bool) or value is None:
+        return (1, (False, None, True).index(value))
+    if isinstance(value, (int, float)):
+        return (0, value)
+    if isinstance(value, Mapping):
+        return (2, [(name.encode(), emission_key(inner)) for name, inner in value.items()])
+    if isinstance(value, str):
+        return (4, value.encode())
+    return (3, [emission_key(inner) for inner in value])
+
+
 def group_prefix(key: bytes, level: int) -> bytes:
     """What the sort key of an array has in common with others at `group_level` `level` (above 0).
 

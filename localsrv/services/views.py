@@ -23,7 +23,7 @@ import orjson
 from localsrv.base.errors import LocalsrvError, NotFound, StorageError
 from localsrv.javascript.pool import JavaScript, Program
 from localsrv.javascript.worker import JavaScriptError, Killed
-from localsrv.model.collation import sort_key
+from localsrv.model.collation import emission_key, sort_key
 from localsrv.model.design_document import JAVASCRIPT, DesignDocument
 from localsrv.services.reducing import Reducer
 from localsrv.store.database import Database
@@ -334,12 +334,14 @@ def view_rows(documents: Sequence[SourceDocument], results: Sequence[Any], funct
     rows: list[Row] = []
     try:
         for document, emitted in zip(documents, results, strict=True):
+            if len(emitted) > 1:  # `n` tells rows of one key apart: CouchDB has those in order of value
+                emitted = sorted(emitted, key=lambda row: emission_key(row[2]))
             for n, (function, key, value) in enumerate(emitted):
                 if type(function) is not int or not 0 <= function < functions:
                     raise ValueError(function)
                 shown = orjson.dumps(key).decode()
                 rows.append((function, sort_key(key), document.id, n, shown, stored_value(value)))
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, LookupError) as error:
         raise Killed("The JavaScript process answered no rows.") from error
     except RecursionError as error:
         raise JavaScriptError("map_runtime_error", "A key is nested too deep.") from error

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from localsrv.model.collation import HIGHEST, LOWEST, compare, group_prefix, sort_key
+from localsrv.model.collation import HIGHEST, LOWEST, compare, emission_key, group_prefix, sort_key
 
 # CouchDB's own example (docs, «Collation Specification»), its strings in code point order.
 IN_ORDER: list[Any] = [
@@ -130,3 +130,15 @@ def test_a_group_begins_with_its_prefix(key: Any, level: int) -> None:
     assert whole.startswith(prefix)
     if not isinstance(key, list) or len(key) < level:
         assert prefix == whole
+
+
+def test_the_order_of_values_with_one_key() -> None:
+    """Erlang's order of terms, in which CouchDB writes what one document emits with one key."""
+    values: list[Any] = [
+        -1, 0, 1.5, 2, False, None, True,
+        {}, {"a": 1}, {"a": 1, "b": 0}, {"a": "x"}, {"b": 0},
+        [], [1], [1, 0], [2], [None], ["a"],
+        "", "A", "a", "aa", "é",
+    ]  # fmt: skip
+    mixed = values[1::2] + values[::2]
+    assert sorted(mixed, key=emission_key) == values
