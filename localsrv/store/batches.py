@@ -15,9 +15,9 @@ import orjson
 from localsrv.base.errors import LocalsrvError
 from localsrv.model import revisions as rev
 from localsrv.store.catalog import CollectionState, body_text, canonical, is_design
-from localsrv.store.documents import ADD_NODE, SUPERSEDED, WINNER, count
+from localsrv.store.documents import count
 from localsrv.store.engine import Transaction
-from localsrv.store.history import check_id
+from localsrv.store.history import ADD_NODE, SUPERSEDED, WINNER, check_id
 from localsrv.store.journal import Journal
 
 if TYPE_CHECKING:

@@ -4,8 +4,9 @@ Theory of operation. The winner of a live document is its row in the collection'
 has a single revision that row is all there is. From the second revision on, `localsrv_revisions` holds the
 whole tree, with the bodies of all leaves and of superseded revisions that retention still keeps; the live
 winner's body stays in the table alone. Three paths are short, because nearly every write takes one of them:
-creating, extending the live winner, and deleting a document without conflicts. All others merge trees and
-`_settle` what the table and the tombstones say.
+creating, extending the live winner, and deleting a document without conflicts. So is that of
+new leaves on branches without the winner (`new_leaf`), of which one document may have many. All others merge
+trees and `_settle` what the table and the tombstones say.
 
 All methods run on the writer thread inside an operation.
 """
@@ -20,25 +21,27 @@ import orjson
 from localsrv.base.errors import Conflict, NotFound
 from localsrv.model import revisions as rev
 from localsrv.model.revisions import Tree
-from localsrv.store import history
+from localsrv.store import history, new_leaf
 from localsrv.store.catalog import CollectionState, body_text, canonical
 from localsrv.store.driver import Connection, sqlite3
 from localsrv.store.engine import Transaction
-from localsrv.store.history import ONE_REVISION, Attachment, Current
+from localsrv.store.history import (
+    ADD_NODE,
+    CONFLICT,
+    ONE_REVISION,
+    SUPERSEDED,
+    WINNER,
+    Attachment,
+    Current,
+)
 from localsrv.store.journal import Journal
-
-SUPERSEDED, WINNER, CONFLICT = 0, 1, 2
+from localsrv.store.new_leaf import Fit, Leaf
 
 _KEEP_OLD = (
     "INSERT INTO localsrv_revisions"
     " (collection, id, generation, digest, parent, deleted, state, body, superseded)"
     " VALUES (?, ?, ?, ?, NULL, 0, 0, ?, ?)"
     " ON CONFLICT DO UPDATE SET state = 0, body = excluded.body, superseded = excluded.superseded"
-)
-ADD_NODE = (
-    "INSERT INTO localsrv_revisions"
-    " (collection, id, generation, digest, parent, deleted, state, body, superseded)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 
 
@@ -304,6 +307,18 @@ class Documents:
         known already and its ancestors join nothing, so that nothing changed.
         """
         new = rev.path_tree(path, deleted=deleted)
+        fits = new_leaf.fit(tx.connection, state, document_id, path, deleted=deleted)
+        if fits is Fit.NOTHING:
+            return False
+        if fits is not Fit.MORE:
+            leaf = Leaf(body_text(document), deleted, self._journal.next(tx, source, cause))
+            if fits is Fit.LOSER:
+                new_leaf.add_loser(tx, state, document_id, path, leaf)
+            elif (current := history.current(tx.connection, state, document_id)) is not None:
+                new_leaf.add_winner(tx, state, current, path, leaf)
+            if attachments:
+                self._attach(tx, state, document_id, path[0], attachments)
+            return True
         tree = history.tree(tx.connection, state, document_id)
         if path[0] in tree and rev.leaves(rev.merge(tree, new)) == rev.leaves(tree):
             return False

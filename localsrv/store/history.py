@@ -12,6 +12,15 @@ from localsrv.store.driver import Connection
 
 MAX_ID_BYTES = 1000
 
+SUPERSEDED, WINNER, CONFLICT = 0, 1, 2
+"""States of a row of localsrv_revisions."""
+
+ADD_NODE = (
+    "INSERT INTO localsrv_revisions"
+    " (collection, id, generation, digest, parent, deleted, state, body, superseded)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+
 ONE_REVISION = " WHERE collection = ? AND id = ? AND generation = ? AND digest = ?"
 """Condition for one row of localsrv_revisions; its parameters are number, id and parsed revision."""
 

@@ -244,8 +244,8 @@ def missing_revisions(
         home = state.home(document_id)
         tree = rev.EMPTY if home is None else history.tree(connection, home, document_id)
         if absent := rev.missing(tree, wanted):
-            ancestors = {a: None for r in absent for a in rev.possible_ancestors(tree, r)}
-            out[document_id] = (absent, list(ancestors))
+            newest = max(absent, key=rev.parse_revision)
+            out[document_id] = (absent, rev.possible_ancestors(tree, newest))
     return out
 
 
