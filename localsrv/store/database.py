@@ -37,6 +37,7 @@ from localsrv.store import (
     functions,
     listing,
     local_documents,
+    mango_indexes,
     reading,
     rules,
 )
@@ -403,7 +404,14 @@ class Database:
     async def put(self, name: str, edit: Edit) -> str:
         """Writes one revision and returns it. See `editing.Editor.put`."""
         await self._make_home(name, [edit])
-        return await self._write(name, lambda tx, state: self._editor.put(tx, state, edit))
+
+        def operation(tx: Transaction, state: CollectionState) -> str:
+            revision = self._editor.put(tx, state, edit)
+            if is_design(edit.id):
+                mango_indexes.drop_unused(tx, state)
+            return revision
+
+        return await self._write(name, operation)
 
     async def put_many(
         self, name: str, edits: Sequence[Edit], *, new_edits: bool = True
@@ -413,9 +421,14 @@ class Database:
         `new_edits=False` stores revisions made elsewhere under the ids they have (`Edit.path`).
         """
         await self._make_home(name, edits)
-        return await self._write(
-            name, lambda tx, state: self._editor.put_many(tx, state, edits, new_edits=new_edits)
-        )
+
+        def operation(tx: Transaction, state: CollectionState) -> list[str | Exception]:
+            results = self._editor.put_many(tx, state, edits, new_edits=new_edits)
+            if state.design is not None and any(is_design(e.id) for e in edits):
+                mango_indexes.drop_unused(tx, state)
+            return results
+
+        return await self._write(name, operation)
 
     async def import_documents(self, name: str, documents: Sequence[Mapping[str, Any]]) -> ImportResult:
         """Stores documents as they are, tolerantly. See `editing.Editor.import_documents`."""

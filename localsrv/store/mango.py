@@ -8,7 +8,7 @@ first (`mango_indexes`).
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -59,7 +59,6 @@ class _Definitions:
 
     version: int
     indexes: tuple[Index, ...]
-    has_unused: bool
 
 
 class Mango:
@@ -85,9 +84,6 @@ class Mango:
             if page is not None:
                 break
             await self.build_indexes(name)
-        known = self._known.get(state.number)
-        if known is not None and known.has_unused:
-            await self.build_indexes(name)
         assert page is not None
         return Search(self._database, query, page)
 
@@ -102,14 +98,10 @@ class Mango:
         return definitions.indexes
 
     async def build_indexes(self, name: str) -> None:
-        """Makes the SQL indexes that are defined and missing, one after the other, and drops unused ones."""
+        """Makes the SQL indexes that are defined and missing, one after the other."""
         state = self._database.collection(name)
-        missing, unused = await self._database.read(lambda c: mango_indexes.pending(c, state))
-        for index in missing:
+        for index in await self._database.read(lambda c: mango_indexes.missing(c, state)):
             await self._database.write(name, partial(mango_indexes.build, name=index))
-        if unused:
-            await self._database.write(name, mango_indexes.drop_unused)
-        self._known.pop(state.number, None)
 
     # ---- in a reader thread
 
@@ -118,8 +110,7 @@ class Mango:
         known = self._known.get(state.number)
         if known is None or known.version != version:
             indexes = tuple(mango_indexes.defined(connection, state))
-            _, unused = mango_indexes.pending(connection, state)
-            known = self._known[state.number] = _Definitions(version, indexes, bool(unused))
+            known = self._known[state.number] = _Definitions(version, indexes)
         return known
 
     def _first(
@@ -173,6 +164,12 @@ class Search:
             self._page = page = await self._database.read(read)
             self._take(page)
             yield page.found
+
+    def statements(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        """The SQL that found the first page, with its parameters."""
+        bookmark = self.plan.request.bookmark
+        start = None if bookmark is None else parse_bookmark(bookmark, len(self._query.keys))
+        return self._query.statements(start)
 
     def warnings(self) -> list[str]:
         """What the answer warns of."""

@@ -6,11 +6,11 @@ SQL index. Only functions that SQLite brings are used, so that other tools can r
 partial filter that SQL cannot say exactly is stored as what SQL can say; the rest is checked when the index
 is read.
 
-`reconcile` brings the SQL indexes to the definitions. It runs when an index is made or removed through
-`_index`, and before a query that finds a definition without its SQL index: that is how those made that
-arrive by replication. SQLite cannot build an index while others write: a build holds the writer for about
-two seconds per million small documents. Each index is an operation of its own, so writes go on between two
-of them; readers never wait.
+A definition's SQL index is built when `_index` makes it, or before the first query that needs it: that is how
+those are made that arrive by replication. It is dropped in the transaction that takes its last definition
+away. SQLite cannot build an index while others write: a build holds the writer for two to five seconds per
+million small documents (docs/performance.md). Each index is an operation of its own, so writes go on between
+two of them; readers never wait.
 """
 
 from __future__ import annotations
@@ -87,10 +87,10 @@ def is_built(connection: Connection, name: str) -> bool:
     return connection.execute(sql, (name,)).fetchone() is not None
 
 
-def pending(connection: Connection, state: CollectionState) -> tuple[list[str], list[str]]:
-    """What `reconcile` would do: names of SQL indexes to make, and of those to drop."""
-    wanted, present = _wanted(connection, state), _present(connection, state)
-    return [name for name in wanted if name not in present], sorted(present - wanted.keys())
+def missing(connection: Connection, state: CollectionState) -> list[str]:
+    """The names of SQL indexes that are defined and not built."""
+    present = _present(connection, state)
+    return [name for name in _wanted(connection, state) if name not in present]
 
 
 def build(tx: Transaction, state: CollectionState, name: str) -> None:
@@ -102,7 +102,8 @@ def build(tx: Transaction, state: CollectionState, name: str) -> None:
 
 def drop_unused(tx: Transaction, state: CollectionState) -> None:
     """Drops the SQL indexes that no design document defines any more."""
-    for name in sorted(_present(tx.connection, state) - _wanted(tx.connection, state).keys()):
+    present = _present(tx.connection, state)
+    for name in sorted(present - _wanted(tx.connection, state).keys()) if present else ():
         tx.execute(f"DROP INDEX IF EXISTS {quoted(name)}")
 
 

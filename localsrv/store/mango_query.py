@@ -80,8 +80,6 @@ class Query:
         Their rows are `_id`, `_rev`, `_body` (NULL when the index has all that is asked for) and the keys.
         """
         direction = " DESC" if self.descending else ""
-        ordered = [*self.keys[self.constant :], "_id"]
-        order = ", ".join(f"{_operand(key)}{direction}" for key in ordered)
         selected = "".join(f", {_operand(key)}" for key in self.keys)
         for behind in segments(
             self.keys,
@@ -92,6 +90,10 @@ class Query:
         ):
             compiler = Compiler(self.state.number)
             terms = self._searched(compiler)
+            # SQLite would sort by a key that it does not know to be the same in all rows.
+            constant = max(self.constant, sum(term.sign == "=" for term in behind))
+            ordered = (*self.keys[constant:], "_id")
+            order = ", ".join(f"{_operand(key)}{direction}" for key in ordered)
             terms += [f"{column} {sign} {compiler.bind(bound)}" for column, sign, bound in behind]
             terms.append(f"({compiler.condition(self.plan.request.selector.root).sql})")
             body = "NULL" if self.is_covered else "_body"
