@@ -13,7 +13,7 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -78,6 +78,8 @@ class Apps:
         self.opened: dict[str, App] = {}
         self.on_open: list[Callable[[str, Database], None]] = []
         """Called with each app's id and database when that was opened."""
+        self.on_remove: list[Callable[[str], Awaitable[None]]] = []
+        """Called with the id of an app that goes, while its database is open still."""
         self.generation = 0
 
     @classmethod
@@ -204,6 +206,8 @@ class Apps:
             raise Conflict("The app `default` always exists.", code="app-required", details=app)
         async with self._changing, self._lock(app):
             self.row(app)
+            for leave in self.on_remove:
+                await leave(app)
             opened = self.opened.pop(app, None)
             await self._unregister(app)
             if opened is not None:

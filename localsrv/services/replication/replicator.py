@@ -70,6 +70,7 @@ class Replicator:
     ) -> Replicator:
         """Begins what is stored, in the background: a start does not wait for files of apps to open."""
         made = cls(apps, store, vault, design, device)
+        apps.on_remove.append(made.forget_app)
         made._rows = {(row.app, row.document): row for row in await store.all()}
         if made._rows:
             made._waking = asyncio.create_task(made._wake(), name="replications wake up")
@@ -415,12 +416,12 @@ class Replicator:
             return
         status = job.status
         info = {"error": words(status.error)} if status.error else job.progress.info()
-        await self._put(replace(row, state=status.state, errors=status.errors, info=info))
-        await self._store.note(job.key.app, job.key.document, kind, text)
         for refusal in list(job.progress.refusals) if kind in ("completed", "crashed") else ():
             reason = f"{refusal.id} {refusal.rev}: {refusal.error}: {refusal.reason}"
             await self._store.note(job.key.app, job.key.document, "refused", reason[:500])
         job.progress.refusals.clear()
+        await self._store.note(job.key.app, job.key.document, kind, text)
+        await self._put(replace(row, state=status.state, errors=status.errors, info=info))
 
     async def _put(self, row: ReplicationRow) -> None:
         row = replace(row, updated_at=int(time.time()))
