@@ -29,6 +29,7 @@ def parse_revision(revision: str) -> tuple[int, str]:
 
     Raises:
         InvalidValue: not `<number from 1>-<digest>`. An empty digest is one, as in CouchDB (`parse_rev`).
+            One with a quote or a backslash is none: revisions are put into JSON texts and ETags as they are.
     """
     generation, dash, digest = revision.partition("-")
     if dash and generation.isascii() and generation.isdecimal() and len(generation) < 11:
@@ -38,6 +39,8 @@ def parse_revision(revision: str) -> tuple[int, str]:
             and generation[0] != "0"
             and len(digest) <= 255
             and digest.isprintable()
+            and '"' not in digest
+            and "\\" not in digest
         ):
             return number, digest
     raise InvalidValue(

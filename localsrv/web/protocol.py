@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 
+import orjson
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 
@@ -41,7 +42,11 @@ class Protocol(web.RequestHandler):
             log.error("a request failed", exc_info=exc)
         if request.writer.output_size > 0:
             raise ConnectionError("the answer has begun")
-        response = render(refusal(status, exc))
+        told = refusal(status, exc)
+        response = render(told)
+        # What was asked for is not known: the sync face's clients find their own words beside the others.
+        words = {"error": "bad_request" if status < 500 else "internal_server_error", "reason": told.message}
+        response.body = orjson.dumps({**told.as_dict(), **words})
         decorate(response, None)
         response.force_close()
         return response

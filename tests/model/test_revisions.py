@@ -107,7 +107,22 @@ def test_missing_ancestors_and_common_ancestor() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "1", "-a", "0-a", "01-a", "x-a", "1-\0", "99999999999-a", "-1-a", "1.5-a", "²-a"]
+    "text",
+    [
+        "",
+        "1",
+        "-a",
+        "0-a",
+        "01-a",
+        "x-a",
+        "1-\0",
+        "99999999999-a",
+        "-1-a",
+        "1.5-a",
+        "²-a",
+        '1-a"b',
+        "1-a\\\\b",
+    ],
 )
 def test_bad_revisions_are_refused(text: str) -> None:
     with pytest.raises(InvalidValue):

@@ -12,6 +12,7 @@ import orjson
 from aiohttp import hdrs, web
 
 from localsrv.model.multipart import part_head
+from localsrv.model.revisions import leaves
 from localsrv.store.blobs import Blob
 from localsrv.store.editing import Edit, NewAttachment
 from localsrv.store.reading import AttachmentInfo, Document
@@ -119,7 +120,7 @@ def _changed(request: web.Request, ident: str) -> Document | None:
     Known before the bytes come, so that a write that cannot succeed is told at once.
 
     Raises:
-        CouchError: the revision is not there, or none is named while the document exists.
+        CouchError: the revision is not there or was changed, or none is named while the document exists.
     """
     db, collection = database(request), param(request, "db")
     revision = named_rev(request, _query(request).rev)
@@ -129,8 +130,11 @@ def _changed(request: web.Request, ident: str) -> Document | None:
             raise CouchError(409, "conflict", CONFLICT)
         return None
     found = None if revision.startswith("0-") else db.get_document(collection, ident, revision)
-    if found is None or found.body is None:
+    known = db.revisions(collection, ident)
+    if found is None or found.body is None or known is None:
         raise CouchError(409, "not_found", "missing_rev")
+    if revision not in leaves(known.tree):
+        raise CouchError(409, "conflict", CONFLICT)
     return found
 
 

@@ -212,6 +212,8 @@ REFUSED: list[tuple[str, str, str, Any, dict[str, str], int, str, str]] = [
     ("delete nothing", "DELETE", "/new?rev=1-a", None, {}, 404, "not_found", "missing"),
     ("no rev at all", "PUT", "/d?rev=", {}, {}, 400, "bad_request", "Invalid rev format"),
     ("rev without number", "PUT", "/d?rev=abc", {}, {}, 400, "bad_request", "Invalid rev format"),
+    ("rev that would break JSON", "PUT", "/d?new_edits=false", {"_rev": '1-a","x":"y'}, {}, 400,
+     "bad_request", "Invalid rev format"),
     ("rev that is no text", "PUT", "/d", {"_rev": 1}, {}, 400, "bad_request", "Invalid rev format"),
     ("rev with sign", "PUT", "/d", {"_rev": "-1-a"}, {}, 400, "bad_request", "Invalid rev format"),
     ("rev beyond numbers", "PUT", "/d", {"_rev": "9" * 30 + "-a"}, {}, 400, "bad_request",
