@@ -136,6 +136,29 @@ def _app_ports(value: Any) -> tuple[tuple[str, int], ...]:
     return tuple(value.items())
 
 
+def _port_or_none(value: Any) -> int:
+    is_port = isinstance(value, int) and not isinstance(value, bool)
+    if not is_port or not (value == 0 or LOWEST_APP_PORT <= value <= 65535):
+        raise ValueError(f"a port from {LOWEST_APP_PORT} to 65535, or 0 for none")
+    return int(value)
+
+
+def _app(value: Any) -> str:
+    if not isinstance(value, str) or not _APP.match(value):
+        raise ValueError("the id of an app: a-z, 0-9 and -, starting with a letter")
+    return value
+
+
+def _flag(value: Any) -> bool:
+    """True and false, also as variables spell them."""
+    known = {"true": True, "1": True, "false": False, "0": False}
+    if isinstance(value, str):
+        value = known.get(value.lower())
+    if not isinstance(value, bool):
+        raise ValueError("true or false")
+    return value
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """Every setting, checked. Sizes in mebibytes, times in seconds unless the name says otherwise."""
@@ -162,6 +185,19 @@ class Settings:
         "A table of apps that have a port of their own, for browsers that do not find `*.localhost`; "
         "0: never. `localsrv app port` writes it.",
         _app_ports,
+    )
+    couchdb_port: int = _setting(
+        0,
+        "A port whose root is the sync face of `couchdb_app`, for software that expects a CouchDB at the "
+        "root of one, such as 5984; 0: none.",
+        _port_or_none,
+    )
+    couchdb_app: str = _setting("default", "The app that `couchdb_port` serves.", _app)
+    couchdb_cookie: bool = _setting(
+        False,
+        "Whether `_session` gives cookies at `couchdb_port`. Every program that serves pages on this machine "
+        "can receive and use them: switch it on only for software that knows no other way to sign in.",
+        _flag,
     )
     log_level: str = _setting("info", "How much is logged: `debug`, `info`, `warning` or `error`.", _level)
     log_max_mb: int = _setting(5, "Size at which the log file is rotated.", _whole(1, 1024))
@@ -219,6 +255,20 @@ def load_with_sources(
             option = f"option --{name.replace('_', '-')}"
             values[name] = _checked(name, value, _at(option))
     settings = Settings(**values)
+    _check_ports(settings, file)
+    return settings, frozenset(values)
+
+
+def _check_ports(settings: Settings, file: Path) -> None:
+    """Raises ConfigError when two things were given one port."""
+    couch = settings.couchdb_port
+    if couch and couch in (settings.port, *(port for _, port in settings.app_ports)):
+        raise ConfigError(
+            f"`couchdb_port` is {couch}, and so is another port.",
+            code="bad-setting",
+            details=str(file),
+            hint="Give one of them another port.",
+        )
     for app, port in settings.app_ports:
         if port and port == settings.port:
             raise ConfigError(
@@ -227,7 +277,6 @@ def load_with_sources(
                 details=str(file),
                 hint="Give one of them another port.",
             )
-    return settings, frozenset(values)
 
 
 def _from_file(file: Path) -> dict[str, Any]:
@@ -283,6 +332,8 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
 def _typed(name: str, text: str) -> Any:
     """The text of a variable as the type of its setting: lists are separated by commas."""
     default: object = TABLE[name].default if name in TABLE else text
+    if isinstance(default, bool):
+        return text
     if isinstance(default, tuple):
         return [part.strip() for part in text.split(",") if part.strip()]
     try:

@@ -27,6 +27,7 @@ from localsrv import __version__
 from localsrv.base import config, config_file, listeners, log, names, signals
 from localsrv.base.config import Settings
 from localsrv.base.device import device_id
+from localsrv.base.errors import LocalsrvError
 from localsrv.base.listeners import Listener
 from localsrv.base.lock import InstanceLock
 from localsrv.base.paths import Paths
@@ -40,6 +41,7 @@ from localsrv.services.grants import Grants, new_token
 from localsrv.services.imports import Imports, program
 from localsrv.services.ports import AppPorts, Opened
 from localsrv.services.replication.replicator import Replicator
+from localsrv.services.sessions import Sessions
 from localsrv.services.signing import Signer
 from localsrv.services.views import Views
 from localsrv.store import driver
@@ -47,7 +49,7 @@ from localsrv.store.database import StoreOptions
 from localsrv.store.replications import ReplicationStore
 from localsrv.store.system import System
 from localsrv.vault import OsKeyring
-from localsrv.web.addresses import Addresses
+from localsrv.web.addresses import Addresses, CouchPort
 from localsrv.web.app import Runner
 from localsrv.web.context import Services
 
@@ -144,7 +146,11 @@ class Server:
         self._paths = start.paths
         self._listeners = opened
         self._app_ports: dict[str, int] = {}
-        self._addresses = Addresses(opened[0].port, self._settings.allowed_hosts, self._app_ports)
+        self._couch = couch_port(self._settings)
+        self._couch_opened: Opened | None = None
+        self._addresses = Addresses(
+            opened[0].port, self._settings.allowed_hosts, self._app_ports, self._couch
+        )
         self._runner: Runner | None = None
         self._ports: AppPorts | None = None
         self._device = device_id(self._paths.device_file)
@@ -209,7 +215,13 @@ class Server:
             allowed_origins=frozenset(self._settings.allowed_origins),
             max_body=self._settings.max_body_bytes,
             max_upload=self._settings.max_upload_bytes,
-            extra={Imports: imports, Design: design, Views: views, Replicator: replicator},
+            extra={
+                Imports: imports,
+                Design: design,
+                Views: views,
+                Replicator: replicator,
+                **({Sessions: Sessions(grants)} if self._settings.couchdb_cookie else {}),
+            },
         )
 
     def _make_ports(self, apps: Apps, grants: Grants) -> AppPorts:
@@ -238,6 +250,18 @@ class Server:
 
         return Opened(opened[0].port, tuple(listener.host for listener in opened), close)
 
+    async def _open_couch_port(self) -> None:
+        """Serves the sync face's own port, if there is one. One that is taken is no reason not to start."""
+        if self._couch is None:
+            return
+        fields = {"port": self._couch.port, "app": self._couch.app}
+        try:
+            self._couch_opened = await self._open_port(self._couch.port, False)
+        except LocalsrvError as error:
+            _log.warning("couchdb_port is not served", extra={"fields": {**fields, "why": error.message}})
+            return
+        _log.info("couchdb_port", extra={"fields": fields})
+
     def _store_options(self) -> StoreOptions:
         settings = self._settings
         return StoreOptions(
@@ -259,6 +283,7 @@ class Server:
             for listener in self._listeners:
                 await web.SockSite(runner, listener.socket, backlog=1024).start()
             await services.ports.start()
+            await self._open_couch_port()
             self.running.write(self._paths.server_file)
             _log.info("ready", extra={"fields": {"port": self.running.port, "version": __version__}})
             await self._until_leaving(on_ready)
@@ -317,10 +342,18 @@ class Server:
         own = {} if self._ports is None else self._ports.opened()
         server = [(entry.host, entry.port, None) for entry in self._listeners]
         apps = [(host, opened.port, app) for app, opened in own.items() for host in opened.hosts]
+        couch = self._couch_opened
+        if couch is not None and self._couch is not None:
+            apps += [(host, couch.port, self._couch.app) for host in couch.hosts]
         return [
             {"host": host, "port": port, "trust": "loopback", "app": app}
             for host, port, app in (*server, *apps)
         ]
+
+
+def couch_port(settings: Settings) -> CouchPort | None:
+    """The port of the sync face alone, if one is set."""
+    return CouchPort(settings.couchdb_port, settings.couchdb_app) if settings.couchdb_port else None
 
 
 async def _finish_politely(runner: web.AppRunner, services: Services) -> None:

@@ -122,8 +122,8 @@ def named(grants: Grants, headers: Mapping[str, str]) -> Grant | None:
         Unauthenticated: name and token do not belong together, or are not known.
         BadRequest: as `token_of`.
     """
-    value = headers.get(hdrs.AUTHORIZATION, "")
-    if value[:6].lower() != "basic ":
+    scheme, _, value = headers.get(hdrs.AUTHORIZATION, "").partition(" ")
+    if scheme.lower() != "basic":
         token = token_of(headers)
         found = None if token is None else grants.find(token)
         if token is not None and found is None:
@@ -131,7 +131,7 @@ def named(grants: Grants, headers: Mapping[str, str]) -> Grant | None:
         return found
     try:
         # A token holds no colon, so the last one divides, whatever a key is called.
-        name, _, token = base64.b64decode(value[6:].strip(), validate=True).decode().rpartition(":")
+        name, _, token = base64.b64decode(value.strip(), validate=True).decode().rpartition(":")
     except (binascii.Error, ValueError):
         raise _unknown() from None
     found = grants.find(token)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from localsrv.web.addresses import Addresses, Site
+from localsrv.web.addresses import Addresses, CouchPort, Site, couch_root
 
 USUAL = Addresses(4680, ("desk.local", "proxy.local:8080"))
 PORT_80 = Addresses(80, ("desk.local",))
@@ -37,6 +37,32 @@ SITES: list[tuple[Addresses, str, Site | None]] = [
 @pytest.mark.parametrize(("addresses", "host", "site"), SITES)
 def test_what_a_host_header_names(addresses: Addresses, host: str, site: Site | None) -> None:
     assert addresses.site(host) == site
+
+
+COUCH = Addresses(4680, ("desk.local", "proxy.local:8080"), couch=CouchPort(5984, "shop"))
+
+AT_THE_COUCH_PORT: list[tuple[int | None, str, Site | None]] = [
+    *[(5984, host, Site("shop", f"http://{host}", is_couch=True)) for host in (
+        "localhost:5984", "127.0.0.1:5984", "[::1]:5984", "desk.local:5984", "proxy.local:8080",
+    )],
+    *[(5984, host, None) for host in (
+        "localhost", "localhost:4680", "shop.localhost:5984", "evil.example:5984", "desk.local", "", ":5984",
+        "localhost:05984", "[::1]",
+    )],
+    *[(port, "localhost:4680", Site(None, "http://localhost:4680")) for port in (None, 4680)],
+    *[(port, "localhost:5984", None) for port in (None, 4680, 1)],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("port", "host", "site"), AT_THE_COUCH_PORT)
+def test_what_a_host_header_names_at_the_couch_port(port: int | None, host: str, site: Site | None) -> None:
+    assert COUCH.site(host, port) == site
+
+
+def test_the_root_of_the_sync_face() -> None:
+    assert couch_root(Site(None, "http://a:1"), "shop") == "http://a:1/apps/shop/couch"
+    assert couch_root(Site("shop", "http://shop.localhost:1"), "shop") == "http://shop.localhost:1/couch"
+    assert couch_root(Site("shop", "http://a:2", is_couch=True), "shop") == "http://a:2"
 
 
 def test_addresses_that_are_given_out() -> None:
