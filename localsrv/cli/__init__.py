@@ -22,6 +22,7 @@ COMMANDS: dict[str, str] = {
     "export": "export:export",
     "query": "query:query",
     "sync": "sync:sync",
+    "conflicts": "conflicts:conflicts",
     "doctor": "doctor:doctor",
     "completion": "completion:completion",
 }

@@ -216,6 +216,28 @@ class Client:
         address = path("apps", app, "replications", name, "log") + f"?limit={limit}"
         return cast("list[shapes.ReplicationEntry]", self.connection.json("GET", address)["entries"])
 
+    # ── conflicts ──────────────────────────────────────────────────────────────────────────────────────────
+
+    def conflicts(self, app: str, collection: str | None = None) -> Iterator[shapes.Conflict]:
+        """Documents in conflict, of one collection or all; see docs/api.md."""
+        query = {} if collection is None else {"collection": collection}
+        while True:
+            page = self.connection.json("GET", path("apps", app, "conflicts") + f"?{urlencode(query)}")
+            yield from page["conflicts"]
+            if page["next"] is None:
+                return
+            query["after"] = page["next"]
+
+    def conflict(self, app: str, collection: str, document: str) -> shapes.Conflict | None:
+        """One document's conflict; None when it is in none."""
+        query = urlencode({"collection": collection, "id": document})
+        found = self.connection.json("GET", path("apps", app, "conflicts") + f"?{query}")["conflicts"]
+        return cast(shapes.Conflict, found[0]) if found else None
+
+    def resolve_conflict(self, app: str, body: Mapping[str, Any]) -> shapes.Resolved:
+        """Settles a conflict: `collection`, `id`, `leaves`, and `choose` or `document`."""
+        return cast(shapes.Resolved, self.connection.json("POST", path("apps", app, "conflicts"), body))
+
     # ── keys and codes ─────────────────────────────────────────────────────────────────────────────────────
 
     def keys(self) -> list[shapes.Key]:

@@ -135,6 +135,37 @@ class ReplicationEntry(TypedDict):
     text: str
 
 
+class Side(TypedDict):
+    rev: str
+    document: dict[str, Any]
+    attachments: dict[str, Any]
+
+
+class Difference(TypedDict):
+    """`sides` have `rev` and, where the field is there, `value`."""
+
+    path: list[str]
+    ancestor: NotRequired[Any]
+    sides: list[dict[str, Any]]
+    disputed: bool
+
+
+class Conflict(TypedDict):
+    """A document that was changed in several places at once. The first of `sides` is the winner."""
+
+    collection: str
+    id: str
+    policy: str
+    ancestor: dict[str, Any] | None
+    sides: list[Side]
+    differences: list[Difference]
+
+
+class Resolved(TypedDict):
+    rev: str
+    ended: list[str]
+
+
 class CollectionChange(TypedDict):
     collection: CollectionInfo
     changes: list[str]

@@ -124,6 +124,9 @@ async def test_pages_go_through_all_collections(shop: WebServer) -> None:
     only = (await shop.ask("GET", f"{URL}?collection=more")).json
     assert [(one["collection"], one["policy"]) for one in only["conflicts"]] == [("more", "merge")] * 3
     assert only["next"] is None
+    for document_id, count in (("a%2Fb", 1), ("none", 0)):
+        single = (await shop.ask("GET", f"{URL}?collection=more&id={document_id}")).json
+        assert (len(single["conflicts"]), single["next"]) == (count, None)
 
 
 async def test_one_side_is_chosen(shop: WebServer) -> None:
@@ -214,7 +217,7 @@ async def test_what_is_refused(shop: WebServer, change: Json, status: int, word:
     assert await _live(shop, "notes", "n") == leaves
 
 
-@pytest.mark.parametrize("query", ["limit=0", "limit=x", "limit=1000", "after=x"])
+@pytest.mark.parametrize("query", ["limit=0", "limit=x", "limit=1000", "after=x", "id=x"])
 async def test_bad_pages(shop: WebServer, query: str) -> None:
     assert (await shop.ask("GET", f"{URL}?{query}")).status == 400
 

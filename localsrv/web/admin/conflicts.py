@@ -30,6 +30,11 @@ HIGHEST_LIMIT = 200
 async def list_conflicts(request: web.Request) -> web.Response:
     """A page goes through the collections by name, and through each by id."""
     db, query = database(request), request.query
+    if (wanted := query.get("id")) is not None:
+        if "collection" not in query:
+            raise BadRequest("`id` needs `collection` beside it.", details="id")
+        (name,) = _readable(request, query["collection"])
+        return json_answer({"conflicts": await _described(db, name, [wanted]), "next": None})
     limit, place = _limit(query.get("limit")), _place(query.get("after"))
     found: list[Json] = []
     following = None
@@ -250,6 +255,7 @@ ROUTES = (
         "Documents in conflict: their common ancestor, all sides, and what differs, field by field",
         query={
             "collection": "only this one; without it, all that the token may read",
+            "id": "only this document of the collection",
             "after": "`next` of the page before",
             "limit": f"at most this many, up to {HIGHEST_LIMIT}",
         },
