@@ -162,7 +162,9 @@ async def test_windows_of_one_browser_share_the_copy(shop: RunningServer, browse
         await there.goto(f"{shop.origin('inventory')}/?product=2")
         await expect(there.locator("#live")).to_have_text(IN_SYNC)
         shop.stop()
+        await away(here)
         await book(here, "Out", 4)
+        await expect(here.locator(".toast")).to_contain_text("Chang: 4 out, not sent yet")
         await expect(row(there, "Chang").locator(".row-stock")).to_have_text("13")
         await expect(there.locator(".history tbody tr").first).to_contain_text("Sale\u2212413")
         for page in (here, there):
@@ -188,9 +190,13 @@ async def test_more_windows_than_a_browser_has_connections(shop: RunningServer, 
 async def test_a_person_chooses_to_work_offline(shop: RunningServer, browser: Browser) -> None:
     async with device(browser) as context:
         page = await with_copy(context, shop, "?product=2")
+        second = await context.new_page()
+        await second.goto(shop.origin("inventory"))
+        await expect(second.locator("#live")).to_have_text(IN_SYNC)
         await page.locator("#sync").click()
         await page.get_by_role("button", name="Work offline").click()
         await away(page)
+        await away(second)
         await page.keyboard.press("Escape")
         await book(page, "In", 3)
         await edit(page, Reorder_at="30")
@@ -203,7 +209,8 @@ async def test_a_person_chooses_to_work_offline(shop: RunningServer, browser: Br
         await expect(panel).to_contain_text("You chose to work offline.")
         await expect(panel.locator("li")).to_have_text([re.compile("Changedited"), "ChangDelivery +3"])
         await panel.get_by_role("button", name="Go online").click()
-        await expect(page.locator("#live")).to_have_text(IN_SYNC)
+        for window in (page, second):
+            await expect(window.locator("#live")).to_have_text(IN_SYNC)
         assert stock(shop, 2) == 20
         (product,) = shop.request("GET", "/apps/inventory/rest/v1/products?ProductID=eq.2").json()
         assert (product["ReorderLevel"], product["UnitPrice"]) == (30, 19)
@@ -212,6 +219,8 @@ async def test_a_person_chooses_to_work_offline(shop: RunningServer, browser: Br
 async def test_the_copy_is_given_up_and_nothing_lost_unasked(shop: RunningServer, browser: Browser) -> None:
     async with device(browser) as context:
         page = await with_copy(context, shop, "?product=2")
+        second = await context.new_page()
+        await second.goto(shop.origin("inventory"))
         await page.locator("#sync").click()
         await page.get_by_role("button", name="Work offline").click()
         await page.keyboard.press("Escape")
@@ -228,7 +237,8 @@ async def test_the_copy_is_given_up_and_nothing_lost_unasked(shop: RunningServer
         await page.get_by_role("button", name="Go online").click()
         await expect(page.locator("#live")).to_have_text(IN_SYNC)
         await available.click()
-        await expect(page.locator("#live")).to_have_text("Live")
+        for window in (page, second):
+            await expect(window.locator("#live")).to_have_text("Live")
         assert stock(shop, 2) == 20
         left = """async () => [
             (await indexedDB.databases()).length, (await caches.keys()).length,
@@ -381,7 +391,7 @@ async def test_five_places_go_on_alone_and_converge(
         )
         assert stock(again, 2) == 17 + 5 - 3 + 2 + 1
         for page in pages:
-            await expect(page.locator("#live")).to_have_text(IN_SYNC, timeout=SOON)
+            await expect(page.locator("#live")).to_have_text("Online · 1 to decide", timeout=SOON)
             await expect(row(page, "Chang").locator(".row-stock")).to_have_text("22")
             await expect(row(page, "Chang")).to_contain_text("4 versions")
         versions = [
@@ -403,6 +413,7 @@ async def test_five_places_go_on_alone_and_converge(
         await expect(form).to_have_count(0)
         await expect(pages[1].get_by_role("form", name="Changed in two places")).to_have_count(0)
         await expect(pages[1].locator(".panel-facts")).to_contain_text("20.00 each · reorder at 40")
+        await expect(pages[1].locator("#live")).to_have_text(IN_SYNC)
         await eventually(lambda: places(again), all_equal)
         for server in (again, other):
             found = server.request("GET", f"/apps/inventory/couch/products/{CHANG}?conflicts=true").json()

@@ -60,6 +60,7 @@ class Page {
       pause: (isWanted) => this.#pause(isWanted),
       open: (id) => this.select(id, { enter: true }),
     });
+    offline.watchOthers({ mode: () => location.reload(), pause: (isWanted) => this.#leaveAlone(isWanted) });
     if (copy) this.#workOnCopy();
     else this.#workOnServer();
   }
@@ -260,7 +261,7 @@ class Page {
     this.#apply([{ collection: "movements", id: row.id, deleted: false, row, at: row.at }]);
     const product = this.shop.products.get(movement.ProductID).ProductName;
     const amount = number(Math.abs(movement.quantity));
-    toast(`${product}: ${amount} ${movement.quantity < 0 ? "out" : "in"}`, {
+    toast(`${product}: ${amount} ${movement.quantity < 0 ? "out" : "in"}${this.#notYet()}`, {
       label: "Undo",
       run: () => this.#undo(row),
     });
@@ -280,14 +281,19 @@ class Page {
 
   async #edit(id, changes) {
     this.#replace(id, await this.#data.edit(id, changes));
-    toast(`${this.shop.products.get(id).ProductName}: saved`);
+    toast(`${this.shop.products.get(id).ProductName}: saved${this.#notYet()}`);
   }
 
   /** Ends a conflict: what was chosen stays, in every place that is in step. */
   async #settle(id, versions, chosen) {
     await this.#copy.settle(versions, chosen);
     this.#replace(id, await this.#copy.product(id));
-    toast(`${this.shop.products.get(id).ProductName}: one version now`);
+    toast(`${this.shop.products.get(id).ProductName}: one version now${this.#notYet()}`);
+  }
+
+  /** What is added to a message while the server is away: on a phone the sign is behind the product. */
+  #notYet() {
+    return this.#sync?.state === "offline" ? ", not sent yet" : "";
   }
 
   #replace(id, row) {
@@ -354,6 +360,11 @@ class Page {
 
   #pause(isWanted) {
     offline.pause(isWanted);
+    this.#leaveAlone(isWanted);
+  }
+
+  /** Ends what goes on with the server, or takes it up again. */
+  #leaveAlone(isWanted) {
     if (isWanted) this.#sync.stop();
     else this.#sync.start();
     this.#showStatus();

@@ -18,6 +18,17 @@ export function pause(isWanted) {
   else localStorage.removeItem(PAUSED);
 }
 
+/**
+ * What is decided in another window counts in this one too: `on.pause(isWanted)`, and `on.mode()` when the offline
+ * mode was switched on or off there.
+ */
+export function watchOthers(on) {
+  addEventListener("storage", ({ key }) => {
+    if (key === MODE) on.mode();
+    else if (key === PAUSED && isOn()) on.pause(isPaused());
+  });
+}
+
 /** Loads PouchDB, which a page that works online never needs, and opens the copy. */
 export async function openCopy() {
   if (!globalThis.PouchDB) await load("/vendor/pouchdb.js");

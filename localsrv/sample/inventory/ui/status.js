@@ -9,7 +9,7 @@ const WHY = "Keeps a copy of the shop in this browser. You can look, book and ed
 const WHAT = "Works here whether the server answers or not.";
 
 /** What the sign says: its text, and the state that colours it. */
-export function signOf({ mode, isLive, progress, state, isPaused, waiting, problem, at }) {
+export function signOf({ mode, isLive, progress, state, isPaused, waiting, conflicts, problem, at }) {
   if (mode === "copying") return ["waiting", `Copying ${number(Math.floor(100 * progress))}\u00a0%`];
   if (mode === "online") return isLive ? ["live", "Live"] : ["waiting", "Reconnecting"];
   const count = counted(waiting.length, "change");
@@ -19,6 +19,7 @@ export function signOf({ mode, isLive, progress, state, isPaused, waiting, probl
   }
   if (problem) return ["waiting", waiting.length ? `Online · ${count} waiting` : "Online · not in sync"];
   if (state === "syncing") return ["live", "Online · syncing"];
+  if (conflicts.length) return ["live", `Online · ${number(conflicts.length)} to decide`];
   return ["live", "Online · in sync"];
 }
 
