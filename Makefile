@@ -12,12 +12,13 @@ export PIP_ROOT_USER_ACTION := ignore
 # Without its byte code, Python takes a second longer to start the server.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run test check format bench bundle clean help
+.PHONY: run test soak check format bench bundle clean help
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make run     install and start the server in the foreground"
 	@echo "make test    install what the tests need and run them (PYTEST_ARGS=… to choose)"
+	@echo "make soak    try replicas for long (LOCALSRV_SOAK=how many examples)"
 	@echo "make check   style, types and layers"
 	@echo "make format  put the code in the house's format"
 	@echo "make bench   measure, and print the table of docs/performance.md (BENCH_ARGS=… to choose)"
@@ -57,6 +58,9 @@ run: $(VENV)/.run
 test: $(VENV)/.dev tests/node/node_modules/.stamp tests/bench/pouchdb/node_modules/.stamp
 	@sh tests/system-packages.sh chromium dbus gnome-keyring libglib2.0-bin procps sqlite3
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+soak: $(VENV)/.dev
+	LOCALSRV_SOAK=$${LOCALSRV_SOAK:-1000} $(BIN)/python -m pytest --timeout 0 tests/properties $(PYTEST_ARGS)
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .
