@@ -121,8 +121,12 @@ class Views:
         file, snapshot = await self._begin(self._job(database, name, design), update)
         try:
             yield snapshot
-        finally:
-            await file.release(snapshot)
+        except asyncio.CancelledError:
+            raise  # a thread may still read from it: its connection is closed when that has ended
+        except BaseException:
+            file.release(snapshot)
+            raise
+        file.release(snapshot)
 
     async def _begin(self, job: _Job, update: bool) -> tuple[ViewFile, Snapshot]:
         for is_last in (False, True):
@@ -153,7 +157,7 @@ class Views:
             is_building = job.task is not None and not job.task.done()
             return IndexState(seq, is_building, job.waiting, file.size_bytes(), size)
         finally:
-            await file.release(snapshot)
+            file.release(snapshot)
 
     async def clean_up(self, database: Database, name: str, keep: Sequence[DesignDocument]) -> None:
         """Removes the indexes of a collection that none of its design documents needs any more."""

@@ -649,6 +649,12 @@ class Database:
         Raises:
             StorageError: the folder cannot be written. Unavailable: closing.
         """
+        if self._views is not None and self._views is not broken and not self._closing:
+            return self._views
+        # Whoever asks may go away; a file must not be opened by two at once.
+        return await asyncio.shield(asyncio.ensure_future(self._open_views(broken)))
+
+    async def _open_views(self, broken: ViewFile | None) -> ViewFile:
         async with self._opening_views:
             if self._closing:
                 raise Unavailable("The store is closing.", code="closing")
@@ -657,8 +663,10 @@ class Database:
                 if self._views is not None:
                     await self._views.close()
                     await asyncio.to_thread(remove_views, path)
-                self._views = await ViewFile.open(path, self.epoch)
-                await self._views.forget_collections({state.number for state in self._states.values()})
+                self._views = None
+                views = await ViewFile.open(path, self.epoch)
+                await views.forget_collections({state.number for state in self._states.values()})
+                self._views = views
             return self._views
 
     # ---- care

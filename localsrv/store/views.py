@@ -23,6 +23,9 @@ from localsrv.store.view_snapshot import Snapshot
 
 FILE_NAME = "indexes.db"
 
+_MOST_IDLE = 4
+"""Connections that wait for the next reader."""
+
 Value = str | int | float | None
 """A row's value as the file has it; see `sql/views`."""
 
@@ -158,13 +161,18 @@ class ViewFile:
         Raises:
             StorageError: the index was dropped (`code="index-dropped"`), or the file is damaged.
         """
-        snapshot = self._idle.pop() if self._idle else None
-        return await asyncio.to_thread(Snapshot.begin, snapshot, self.path, index.number)
+        idle = self._idle.pop() if self._idle else None
+        beginning = asyncio.ensure_future(asyncio.to_thread(Snapshot.begin, idle, self.path, index.number))
+        try:
+            return await asyncio.shield(beginning)
+        except asyncio.CancelledError:
+            beginning.add_done_callback(_close)
+            raise
 
-    async def release(self, snapshot: Snapshot) -> None:
-        """Ends a snapshot; its connection serves another one."""
-        await asyncio.to_thread(snapshot.end)
-        if self._closed or len(self._idle) >= 4:
+    def release(self, snapshot: Snapshot) -> None:
+        """Ends a snapshot that no thread reads any more; its connection serves another one."""
+        snapshot.end()
+        if self._closed or len(self._idle) >= _MOST_IDLE:
             snapshot.close()
         else:
             self._idle.append(snapshot)
@@ -186,6 +194,12 @@ class ViewFile:
         except BaseException:
             connection.close()  # or Windows would not let the file be removed
             raise
+
+
+def _close(beginning: asyncio.Future[Snapshot]) -> None:
+    """Closes a snapshot that nobody waited for."""
+    if beginning.exception() is None:
+        beginning.result().close()
 
 
 def remove(path: Path) -> None:

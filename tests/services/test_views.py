@@ -125,7 +125,7 @@ async def _step(place: Place, step: tuple[Any, ...]) -> None:
             await place.open()
         case ("kill",):
             for child in place.javascript._children:
-                if child.worker is not None:
+                if child.worker is not None and child.worker.is_alive:
                     child.worker._process.kill()
         case ("damage",):
             await place.close()

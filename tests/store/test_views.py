@@ -38,7 +38,7 @@ async def keys(file: ViewFile, index: Index, view: int = 0) -> list[tuple[str, s
         found = snapshot.rows(Range(view), descending=False, skip=0, limit=None)
         return [(one.key, one.id) for one in found]
     finally:
-        await file.release(snapshot)
+        file.release(snapshot)
 
 
 async def test_rows_come_in_view_order(file: ViewFile) -> None:
@@ -86,7 +86,7 @@ async def test_a_reader_sees_one_state(file: ViewFile) -> None:
     assert (after.seq, after.total(0), after.count(Range(0, Bound(sort_key(2))))) == (2, 1, 1)
     assert [r.id for r in before.rows(Range(0), descending=False, skip=0, limit=None)] == ["a"]
     for snapshot in (before, after):
-        await file.release(snapshot)
+        file.release(snapshot)
     assert await keys(file, index) == [("2", "b")]
 
 
@@ -111,7 +111,7 @@ async def test_sqlite_adds_numbers_up(file: ViewFile, values: list[Any], expecte
         (found,) = snapshot.numbers(Range(0), by_key=by_key, descending=False)
         assert (found.count, found.sum, found.min, found.max, found.sumsqr) == expected
     assert snapshot.numbers(Range(0, Bound(sort_key("z"))), by_key=False, descending=False) == []
-    await file.release(snapshot)
+    file.release(snapshot)
 
 
 async def test_a_sum_beyond_64_bits_is_left_to_others(file: ViewFile) -> None:
@@ -120,7 +120,7 @@ async def test_a_sum_beyond_64_bits_is_left_to_others(file: ViewFile) -> None:
     snapshot = await file.snapshot(index)
     with pytest.raises(OverflowError):
         snapshot.numbers(Range(0), by_key=False, descending=False)
-    await file.release(snapshot)
+    file.release(snapshot)
 
 
 @pytest.mark.parametrize(
