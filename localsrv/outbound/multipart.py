@@ -40,12 +40,12 @@ async def write(session: Session, revision: Revision, source: HasAttachments) ->
     """
     try:
         try:
-            await _put(session, revision, source)
+            return Written(await _put(session, revision, source))
         except PeerError as error:
             if error.code != "peer-412" or not revision.since:
                 raise
             revision.since = 0  # the target has forgotten what it seemed to have: send every attachment
-            await _put(session, revision, source)
+            return Written(await _put(session, revision, source))
     except (PeerMissing, NotFound):
         return Written(gone=[revision])
     except PeerTooLarge as error:
@@ -55,14 +55,13 @@ async def write(session: Session, revision: Revision, source: HasAttachments) ->
         if error.code not in _REFUSED:
             raise
         return _refused(revision, _REFUSED[error.code], error)
-    return Written()
 
 
 def _refused(revision: Revision, word: str, error: PeerError) -> Written:
     return Written([Refusal(revision.id, revision.rev, word, error.details or error.message)])
 
 
-async def _put(session: Session, revision: Revision, source: HasAttachments) -> None:
+async def _put(session: Session, revision: Revision, source: HasAttachments) -> list[Refusal]:
     sent = [stub for stub in revision.attachments if stub.revpos > revision.since]
     headers: dict[str, str] = {}
     body: Body
@@ -76,8 +75,17 @@ async def _put(session: Session, revision: Revision, source: HasAttachments) -> 
         headers["Content-Length"] = str(length)
     path = document_path(revision.id)
     told = await session.json("PUT", path, query={"new_edits": "false"}, body=body, headers=headers)
+    # PouchDB Server answers as to `_bulk_docs`: with a list of what it refuses.
+    if isinstance(told, list):
+        return [Refusal(revision.id, revision.rev, *_words(row)) for row in told if _words(row)[0]]
     if not isinstance(told, dict) or "ok" not in told:
         raise PeerGarbage(f"{session.where} answers in another form than CouchDB's.")
+    return []
+
+
+def _words(row: Any) -> tuple[str, str]:
+    told = row if isinstance(row, dict) else {}
+    return str(told.get("name") or told.get("error") or ""), str(told.get("reason", ""))
 
 
 async def _inline(revision: Revision, sent: Sequence[Stub], source: HasAttachments) -> bytes:
