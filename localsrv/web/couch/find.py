@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any
+from urllib.parse import parse_qsl
 
 import orjson
 from aiohttp import web
@@ -104,8 +105,10 @@ async def explain(request: web.Request) -> web.Response:
 async def list_indexes(request: web.Request) -> web.Response:
     defined = await database(request).mango.indexes(param(request, "db"))
     found = [ALL_DOCS, *sorted(defined, key=lambda index: index.key)]
-    limit = _bound(request.query, "limit", len(found), lowest=1)
-    skip = _bound(request.query, "skip", 0, lowest=0)
+    # CouchDB's own tests part the parameters by semicolons, as it allows.
+    parameters = dict(parse_qsl(request.query_string.replace(";", "&")))
+    limit = _bound(parameters, "limit", len(found), lowest=1)
+    skip = _bound(parameters, "skip", 0, lowest=0)
     listed = [index.as_json() for index in found[skip : skip + limit]]
     return json_answer({"total_rows": len(found), "indexes": listed})
 
