@@ -155,6 +155,36 @@ async def test_everything_is_there_without_the_server(shop: RunningServer, brows
         await expect(second.locator("#live")).to_contain_text("Offline")
 
 
+async def test_a_copy_that_was_cut_off_goes_on(shop: RunningServer, browser: Browser) -> None:
+    async with device(browser) as context:
+        page = await opened(Watched(context), shop)
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url))
+        await context.route("**/couch/orders/_changes*", lambda route: route.abort())
+        await page.locator("#sync").click()
+        await page.get_by_role("switch", name="Available offline").check()
+        await expect(page.locator(".toast")).to_contain_text("The copy could not be made")
+        await expect(page.locator("#live")).to_have_text("Live")
+        await page.reload()
+        await expect(page.locator("#live")).to_have_text("Live")
+        await context.unroute("**/couch/orders/_changes*")
+        asked.clear()
+        await page.locator("#sync").click()
+        await page.get_by_role("switch", name="Available offline").check()
+        await expect(page.locator("#live")).to_have_text(IN_SYNC, timeout=30_000)
+        assert not any("/couch/suppliers/_bulk_get" in url for url in asked), "fetched a second time"
+        await expect(page.locator("#list-summary")).to_contain_text("3,119 units")
+
+
+async def test_without_the_server_there_is_nothing_to_copy(shop: RunningServer, browser: Browser) -> None:
+    async with device(browser) as context:
+        page = await opened(Watched(context), shop)
+        shop.stop()
+        await expect(page.locator("#live")).to_have_text("Reconnecting")
+        await page.locator("#sync").click()
+        await expect(page.get_by_role("switch", name="Available offline")).to_be_disabled()
+
+
 async def test_windows_of_one_browser_share_the_copy(shop: RunningServer, browser: Browser) -> None:
     async with device(browser) as context:
         here = await with_copy(context, shop, "?product=2")

@@ -213,6 +213,45 @@ async def test_the_form_says_what_will_be(shop: RunningServer, browser: Browser)
         assert stock(shop, 1) == 39
 
 
+MISTAKES = [
+    ("Price", "dear"),
+    ("Price", "1.23456"),
+    ("Price", ""),
+    ("Reorder at", "-1"),
+    ("Reorder at", "2.5"),
+]
+"""A field of the form that edits a product, and what is refused there."""
+
+
+async def test_a_product_is_edited(shop: RunningServer, browser: Browser) -> None:
+    async with windows(browser) as watched, windows(browser) as elsewhere:
+        here = await opened(watched, shop, "?product=2")
+        there = await opened(elsewhere, shop, "?product=2")
+        await here.keyboard.press("e")
+        form = here.get_by_role("form", name="Edit the product")
+        await expect(here.locator(":focus")).to_have_value("19")
+        for label, text in MISTAKES:
+            field = form.get_by_label(label)
+            right = await field.input_value()
+            await field.fill(text)
+            await form.get_by_role("button", name="Save").click()
+            await expect(form.locator("#edit-outcome")).to_contain_text(f"{label}: enter a")
+            await field.fill(right)
+        # what is not in the form's hands: another program changes another field meanwhile
+        rest = "/apps/inventory/rest/v1/products?ProductID=eq.2"
+        assert shop.request("PATCH", rest, {"ReorderLevel": 10}).status == 204
+        await form.get_by_label("Price").fill("19,50")
+        await form.get_by_label("Pack").fill("24 cans")
+        await form.get_by_role("button", name="Save").click()
+        await expect(form).to_have_count(0)
+        await expect(here.locator(":focus")).to_have_text("Edit")
+        for page in (here, there):
+            await expect(page.locator(".panel-facts")).to_contain_text("19.50 each · reorder at 10")
+            await expect(page.locator(".panel-subtitle")).to_have_text("Beverages · 24 cans")
+        (product,) = shop.request("GET", rest).json()
+        assert (product["UnitPrice"], product["ReorderLevel"]) == (19.5, 10)
+
+
 async def test_all_by_keyboard(shop: RunningServer, browser: Browser) -> None:
     async with windows(browser) as watched:
         page = await opened(watched, shop)

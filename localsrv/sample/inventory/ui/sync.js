@@ -85,6 +85,7 @@ export class Sync {
     this.#isConnected = isConnected;
     clearTimeout(this.#retry);
     if (isConnected) {
+      this.problem = null;
       this.#wait = FIRST_WAIT_MS;
       this.#want(KEPT);
       this.#on.online();
