@@ -32,8 +32,10 @@ _BEYOND_A_DOUBLE = "a number beyond the range of a double"
 _NOT_BRACKETS = bytes(c for c in range(256) if c not in b"[]{}")
 
 
-def parse_json(data: bytes, *, where: str = "body") -> Any:
+def parse_json(data: bytes, *, where: str = "body", may_hold_nul: bool = False) -> Any:
     """The value that `data` spells. `where` names the input in messages.
+
+    `may_hold_nul` lets NUL through: for documents that other devices have already, and questions about them.
 
     Raises:
         BadRequest: `code="invalid-json"`: not JSON, not UTF-8, NaN, a lone surrogate, nested more than
@@ -53,7 +55,7 @@ def parse_json(data: bytes, *, where: str = "body") -> Any:
         _check_numbers(data, where)
     elif (b"e-" in data or b"E-" in data) and _SMALL_NUMBER.search(data):
         _check_numbers(data, where)  # a few characters may spell less than the smallest double
-    if b"\\u0000" in data and _holds_nul(value):
+    if not may_hold_nul and b"\\u0000" in data and _holds_nul(value):
         raise InvalidValue(
             f"The {where} holds a NUL character, which a text cannot contain.",
             code="nul",

@@ -177,3 +177,17 @@ def test_one_change_feed(shop: RunningServer) -> None:
     assert [i for i, _, _ in changes(shop, "notes")] == ["b", "a"]
     revisions = {row["id"]: row["_rev"] for row in rows(shop, "notes?select=id,_rev")}
     assert {i: r for i, r, _ in changes(shop, "notes")} == revisions
+
+
+def test_what_the_data_face_would_refuse_syncs_all_the_same(shop: RunningServer) -> None:
+    """Such as NUL in texts: another device has the document already."""
+    text = "a\0b"
+    docs = [{"_id": "1", "_rev": "1-a", "sku": 1, "name": text, "deep": {text: [text]}}]
+    assert write(shop, "POST", f"{COUCH}/items/_bulk_docs", {"new_edits": False, "docs": docs}).json() == []
+    assert document(shop, "items/1") == docs[0]
+    [row] = rows(shop, "items")
+    assert (row["name"], row["deep"]) == (text, {text: [text]})
+    found = write(shop, "POST", f"{COUCH}/items/_find", {"selector": {"name": {"$gt": "a\0", "$lt": "a\0c"}}})
+    assert [d["_id"] for d in found.json()["docs"]] == ["1"]
+    refused = shop.request("POST", f"{REST}/items", {"sku": 2, "name": text})
+    assert refused.status == 400

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Any
 
 from aiohttp import hdrs, web
 
 from localsrv.model.json_text import parse_json
 from localsrv.web.couch.errors import JSON, CouchError
+
+parse = partial(parse_json, may_hold_nul=True)
+"""As every body and parameter of the face is read. CouchDB's documents may hold NUL, so they must sync."""
 
 _INLINE_BYTES = 1 << 20
 """Larger bodies are parsed in a thread: a hop costs as much as parsing a small one."""
@@ -27,7 +31,7 @@ def require_json(request: web.Request) -> None:
 async def read_json(request: web.Request) -> Any:
     """The body as a value, strictly (`model.json_text`). Raises BadRequest, InvalidValue."""
     data = await request.read()
-    return parse_json(data) if len(data) <= _INLINE_BYTES else await asyncio.to_thread(parse_json, data)
+    return parse(data) if len(data) <= _INLINE_BYTES else await asyncio.to_thread(parse, data)
 
 
 async def read_object(request: web.Request) -> dict[str, Any]:

@@ -12,10 +12,10 @@ from collections.abc import AsyncIterator, Mapping
 from aiohttp import hdrs, web
 
 from localsrv.base.errors import TooLarge
-from localsrv.model.json_text import parse_json
 from localsrv.model.multipart import END_OF_PART, Event, Head, MultipartParser, boundary_of, parameters_of
 from localsrv.store.editing import NewAttachment
 from localsrv.web.context import database, services
+from localsrv.web.couch.bodies import parse
 from localsrv.web.couch.drafts import Draft, draft_of
 from localsrv.web.couch.enclosures import Enclosure, Kind, enclosures, md5_in
 from localsrv.web.couch.errors import JSON, CouchError
@@ -52,7 +52,7 @@ async def read_related(request: web.Request, *, new_edits: bool) -> tuple[Draft,
         raise CouchError(400, "bad_request", "The multipart body has no parts")
     if head.get("content-type", JSON).partition(";")[0].strip().lower() != JSON:
         raise CouchError(415, "bad_content_type", "Content-Type must be application/json")
-    draft = draft_of(parse_json(await parts.read(limits.max_body)))
+    draft = draft_of(parse(await parts.read(limits.max_body)))
     waiting = {one.name: one for one in enclosures(draft.attachments) if one.kind is Kind.FOLLOWS}
     followed: dict[str, NewAttachment] = {}
     while (head := await parts.head()) is not None:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from localsrv.base.errors import LocalsrvError
-from localsrv.model.json_text import parse_json
+from localsrv.web.couch.bodies import parse
 from localsrv.web.couch.errors import CouchError, query_parse_error
 
 Parameters = Mapping[str, Any]
@@ -58,7 +58,7 @@ def json_value(parameters: Parameters, name: str, *, decoded: bool = False) -> A
     if value is None or decoded:
         return value
     try:
-        return parse_json(value.encode(), where=f"parameter `{name}`")
+        return parse(value.encode(), where=f"parameter `{name}`")
     except LocalsrvError as error:
         raise query_parse_error(f"Invalid JSON in `{name}`: {error.message}") from None
     except UnicodeEncodeError:

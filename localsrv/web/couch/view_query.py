@@ -13,9 +13,9 @@ from typing import Any
 
 from localsrv.base.errors import LocalsrvError
 from localsrv.model.collation import sort_key
-from localsrv.model.json_text import parse_json
 from localsrv.services.reducing import EXACT
 from localsrv.store.view_snapshot import Bound, Range
+from localsrv.web.couch.bodies import parse
 from localsrv.web.couch.errors import CouchError, query_parse_error
 from localsrv.web.couch.included import Included
 from localsrv.web.couch.parameters import Parameters, flag, natural
@@ -76,7 +76,7 @@ def decoded(parameters: Mapping[str, str]) -> dict[str, Any]:
 
 def _json(name: str, value: str) -> Any:
     try:
-        return parse_json(value.encode("utf-8", "strict"), where=f"parameter `{name}`")
+        return parse(value.encode("utf-8", "strict"), where=f"parameter `{name}`")
     except (LocalsrvError, UnicodeEncodeError):
         raise CouchError(400, "bad_request", f"invalid UTF-8 JSON in `{name}`") from None
 
