@@ -292,7 +292,8 @@ def _from_header(headers: Mapping[str, str]) -> tuple[str | None, str | None, di
 
 def _filter(body: Mapping[str, Any]) -> Filter:
     doc_ids, selector, function = body.get("doc_ids"), body.get("selector"), body.get("filter")
-    parameters = body.get("query_params") or {}
+    parameters = body.get("query_params")
+    parameters = {} if parameters is None else parameters
     if sum(given is not None for given in (doc_ids, selector, function)) > 1:
         raise InvalidValue("`doc_ids`, `filter` and `selector` are mutually exclusive.", details="filter")
     if doc_ids is not None and not (isinstance(doc_ids, list) and all(isinstance(i, str) for i in doc_ids)):
