@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -69,38 +70,44 @@ async def send(
     response = web.StreamResponse(status=status, headers={**headers, hdrs.CONTENT_LENGTH: str(length)})
     decorate(response, request.get(CORS))
     await response.prepare(request)
-    async for piece in _joined(pieces_of(db, segments)):
-        await response.write(piece)
+    async with aclosing(_joined(pieces_of(db, segments))) as pieces:  # a client that leaves ends it half-way
+        async for piece in pieces:
+            await response.write(piece)
     await response.write_eof()
     return response
 
 
-async def _joined(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+async def _joined(pieces: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
     """The same bytes in fewer writes."""
     waiting: list[bytes] = []
     size = 0
-    async for piece in pieces:
-        waiting.append(piece)
-        size += len(piece)
-        if size >= PIECE:
-            yield b"".join(waiting)
-            waiting.clear()
-            size = 0
+    async with aclosing(pieces):
+        async for piece in pieces:
+            waiting.append(piece)
+            size += len(piece)
+            if size >= PIECE:
+                yield b"".join(waiting)
+                waiting.clear()
+                size = 0
     if waiting:
         yield b"".join(waiting)
 
 
-async def pieces_of(db: Database, segments: Iterable[Segment]) -> AsyncIterator[bytes]:
-    """The bytes of segments, those of attachments read when their turn comes. Raises NotFound."""
+async def pieces_of(db: Database, segments: Iterable[Segment]) -> AsyncGenerator[bytes, None]:
+    """The bytes of segments, those of attachments read when their turn comes. Raises NotFound.
+
+    Whoever may stop before the end closes it (`aclosing`), and with it the file that is being read.
+    """
     for segment in segments:
         if isinstance(segment, bytes):
             yield segment
-        else:
-            async for piece in _read(db, segment):
+            continue
+        async with aclosing(_read(db, segment)) as content:
+            async for piece in content:
                 yield base64.b64encode(piece) if segment.is_base64 else piece
 
 
-async def _read(db: Database, segment: Enclosed) -> AsyncIterator[bytes]:
+async def _read(db: Database, segment: Enclosed) -> AsyncGenerator[bytes, None]:
     found = db.attachment(segment.collection, segment.document, segment.name, segment.revision)
     if found is None:
         raise _gone(segment)

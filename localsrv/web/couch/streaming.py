@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 
 from aiohttp import hdrs, web
 
@@ -29,18 +30,19 @@ async def send_parts(
     size = 0
     response: web.StreamResponse | None = None
     async for part in parts:
-        async for piece in pieces_of(db, part):
-            waiting.append(piece)
-            size += len(piece)
-            if size < AT_ONCE:
-                continue
-            if response is None:
-                response = web.StreamResponse(headers=_HEADERS)
-                decorate(response, request.get(CORS))
-                await response.prepare(request)
-            await response.write(b"".join(waiting))
-            waiting.clear()
-            size = 0
+        async with aclosing(pieces_of(db, part)) as pieces:
+            async for piece in pieces:
+                waiting.append(piece)
+                size += len(piece)
+                if size < AT_ONCE:
+                    continue
+                if response is None:
+                    response = web.StreamResponse(headers=_HEADERS)
+                    decorate(response, request.get(CORS))
+                    await response.prepare(request)
+                await response.write(b"".join(waiting))
+                waiting.clear()
+                size = 0
     if response is None:
         return web.Response(body=b"".join(waiting), headers=_HEADERS)
     if waiting:

@@ -8,6 +8,8 @@ import gzip
 import hashlib
 import io
 import json
+import os
+import sys
 from typing import Any
 
 import pytest
@@ -250,23 +252,31 @@ async def test_no_json_first(couch: Couch) -> None:
 
 
 @pytest.mark.parametrize("cut", [100, 130, 200, 5_000, 149_990])
-async def test_a_client_that_leaves_half_way_leaves_nothing(couch: Couch, cut: int) -> None:
+async def test_a_client_that_leaves_half_way_leaves_nothing(
+    couch: Couch, cut: int, caplog: pytest.LogCaptureFixture
+) -> None:
     data = b"x" * 150_000
     options = related({"_attachments": {"a": follows(data)}}, data)
-    await _leave(couch, "/d", options["headers"]["Content-Type"], options["data"], cut)
+    await _leave(caplog, couch, "/d", options["headers"]["Content-Type"], options["data"], cut)
 
 
 @pytest.mark.parametrize("cut", [0, 1, 5_000, 149_999])
-async def test_a_client_that_leaves_within_an_attachment_leaves_nothing(couch: Couch, cut: int) -> None:
-    await _leave(couch, "/d/a", "text/plain", b"x" * 150_000, cut)
+async def test_a_client_that_leaves_within_an_attachment_leaves_nothing(
+    couch: Couch, cut: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    await _leave(caplog, couch, "/d/a", "text/plain", b"x" * 150_000, cut)
 
 
 @pytest.mark.parametrize("cut", [0, 1, 10])
-async def test_a_client_that_leaves_within_a_document_leaves_nothing(couch: Couch, cut: int) -> None:
-    await _leave(couch, "/d", "application/json", b'{"v":1234567890}', cut)
+async def test_a_client_that_leaves_within_a_document_leaves_nothing(
+    couch: Couch, cut: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    await _leave(caplog, couch, "/d", "application/json", b'{"v":1234567890}', cut)
 
 
-async def _leave(couch: Couch, path: str, content_type: str, body: bytes, cut: int) -> None:
+async def _leave(
+    caplog: pytest.LogCaptureFixture, couch: Couch, path: str, content_type: str, body: bytes, cut: int
+) -> None:
     before = couch.stored()
     head = "".join(f"{n}: {v}\r\n" for n, v in couch.server.headers().items())
     reader, writer = await asyncio.open_connection("127.0.0.1", couch.server.port)
@@ -283,7 +293,27 @@ async def _leave(couch: Couch, path: str, content_type: str, body: bytes, cut: i
     writer.close()
     await writer.wait_closed()
     assert couch.stored() == before
+    assert [r for r in caplog.records if r.levelname in ("WARNING", "ERROR") or r.exc_info] == []
     assert (await couch.ask("GET", "/d")).status == 404
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only on Linux: reads /proc")
+@pytest.mark.parametrize("path", ["/d/a", "/d?attachments=true"])
+async def test_a_client_that_leaves_while_it_reads_leaves_no_open_file(
+    couch: Couch, path: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    await couch.ask("PUT", "/d/a", data=io.BytesIO(b"x" * (4 << 20)))
+    head = "".join(f"{n}: {v}\r\n" for n, v in couch.server.headers().items())
+    reader, writer = await asyncio.open_connection("127.0.0.1", couch.server.port)
+    writer.write(f"GET {couch.base}{path} HTTP/1.1\r\n{head}\r\n".encode())
+    await reader.readexactly(1000)
+    writer.transport.abort()
+    async with asyncio.timeout(10):
+        while couch.server.services.flight.count:
+            await asyncio.sleep(0)
+    names = [os.readlink(fd.path) for fd in os.scandir("/proc/self/fd") if os.path.islink(fd.path)]
+    assert [name for name in names if str(couch.database._blobs.folder) in name] == []
+    assert [r for r in caplog.records if r.levelname in ("WARNING", "ERROR") or r.exc_info] == []
 
 
 async def test_too_large_a_body(couch: Couch) -> None:
