@@ -104,6 +104,23 @@ def test_the_import_of_the_first_page_runs_as_a_child(frozen: RunningServer, tmp
     assert len(frozen.request("GET", "/apps/people/rest/v1/people").json()) == 2
 
 
+def test_javascript_runs_as_a_child(frozen: RunningServer) -> None:
+    """QuickJS is in it, and what functions find around them."""
+    database = "/apps/default/couch/things"
+    assert frozen.request("PUT", database).status == 201
+    view = {
+        "map": "doc => emit(doc.n, require('views/lib/m').two)",
+        "reduce": "(keys, values) => sum(values)",
+    }
+    design = {"views": {"lib": {"m": "exports.two = 2"}, "v": view}}
+    assert frozen.request("PUT", f"{database}/_design/d", design).status == 201
+    for n in range(3):
+        assert frozen.request("PUT", f"{database}/{n}", {"n": n}).status == 201
+    assert frozen.request("GET", f"{database}/_design/d/_view/v").json() == {
+        "rows": [{"key": None, "value": 6}]
+    }
+
+
 def test_full_text_regular_expressions_and_schemas(frozen: RunningServer) -> None:
     """FTS5, RE2, fastjsonschema and jsonschema's wording are all compiled or lazily loaded things."""
     assert frozen.request("POST", "/api/v1/apps", {"id": "words", "title": "Words"}).status == 201

@@ -6,6 +6,8 @@ one's own beside localsrv does their work. `_temp_view` is gone since CouchDB 2.
 
 from __future__ import annotations
 
+from typing import Any
+
 from aiohttp import web
 
 from localsrv.services.design import Design
@@ -38,10 +40,28 @@ async def info(request: web.Request) -> web.Response:
                 "waiting_commit": False,
                 "update_seq": token_of(db, name, state.seq),
                 "purge_seq": 0,
-                "collator_versions": [],
+                "collator_versions": ["code point"],
             },
         }
     )
+
+
+def indexing_tasks(request: web.Request) -> list[dict[str, Any]]:
+    """The indexes of the app that are being built, as `_active_tasks` tells them."""
+    views: Views = services(request).extra[Views]
+    return [
+        {
+            "type": "indexer",
+            "database": task.database,
+            "design_document": task.design,
+            "changes_done": task.done,
+            "total_changes": task.total,
+            "progress": 100 * task.done // max(task.total, 1),
+            "started_on": int(task.started),
+            "updated_on": int(task.updated),
+        }
+        for task in views.building(database(request))
+    ]
 
 
 async def clean_up(request: web.Request) -> web.Response:

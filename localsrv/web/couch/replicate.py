@@ -18,6 +18,7 @@ from localsrv.services.replication.run import DatabaseMissing
 from localsrv.web.context import app, services
 from localsrv.web.couch.answers import json_answer
 from localsrv.web.couch.bodies import read_object
+from localsrv.web.couch.design import indexing_tasks
 from localsrv.web.couch.errors import CouchError
 from localsrv.web.routes import ADMIN, Face, Route
 
@@ -55,9 +56,10 @@ async def replicate(request: web.Request) -> web.Response:
 
 
 async def active_tasks(request: web.Request) -> web.Response:
-    """What runs now. Indexes are built by the requests that need them, and compaction in moments."""
+    """What runs now: replications, and indexes that are being built. Compaction takes moments."""
     jobs = replicator(request).jobs(app(request).id)
-    return json_answer([_task(job) for job in jobs if job.status.state == "running"])
+    running = [_task(job) for job in jobs if job.status.state == "running"]
+    return json_answer([*running, *({"node": NODE, **task} for task in indexing_tasks(request))])
 
 
 def _task(job: Job) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from localsrv.services.views import Views, views_program
 from localsrv.store.database import Database, Document
 from localsrv.store.view_snapshot import Snapshot, ViewRow
 from localsrv.web.context import database, param, services
+from localsrv.web.couch.all_docs import newest_seq
 from localsrv.web.couch.answers import text_of
 from localsrv.web.couch.bodies import read_object
 from localsrv.web.couch.contents import Segment
@@ -76,7 +77,7 @@ async def _mapped(db: Database, name: str, view: View, snapshot: Snapshot, query
     total, before = await asyncio.to_thread(_position, snapshot, view, query)
     head: dict[str, Any] = {"total_rows": total, "offset": min(total, before + query.skip)}
     if query.with_update_seq:
-        head["update_seq"] = token_of(db, name, snapshot.seq)
+        head["update_seq"] = await _update_seq(db, name, snapshot)
     rows = _rows(snapshot, query)
     size = PAGE if query.included is None else PAGE_OF_BODIES
     opening = f'{text_of(head)[:-1]},"rows":['.encode()
@@ -95,6 +96,11 @@ async def _mapped(db: Database, name: str, view: View, snapshot: Snapshot, query
         if len(page) < size:
             break
     yield [opening + b"\n]}\n"]
+
+
+async def _update_seq(db: Database, name: str, snapshot: Snapshot) -> str:
+    """The latest change of the database that the index has seen."""
+    return token_of(db, name, min(snapshot.seq, await newest_seq(db, name)))
 
 
 def _position(snapshot: Snapshot, view: View, query: ViewQuery) -> tuple[int, int]:
@@ -166,7 +172,7 @@ async def _reduced(
     found = await views.reducer.reduce(snapshot, index, views_program(db, name, design), asked)
     head = '{"rows":['
     if query.with_update_seq:
-        head = f'{{"update_seq":{text_of(token_of(db, name, snapshot.seq))},"rows":['
+        head = f'{{"update_seq":{text_of(await _update_seq(db, name, snapshot))},"rows":['
     yield [head.encode()]
     for at in range(0, len(found), PAGE):
         rows = ",\n".join(map(_group, found[at : at + PAGE]))

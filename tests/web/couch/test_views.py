@@ -572,6 +572,29 @@ async def test_facts_and_cleaning_up(views: Couch) -> None:
     assert len(await rows(views, "by_n")) == 9
 
 
+async def test_a_build_is_an_active_task(views: Couch) -> None:
+    slow = "doc => { const end = Date.now() + 100; while (Date.now() < end); emit(1) }"
+    await views.put("/_design/slow", {"views": {"v": {"map": slow}}})
+    building = asyncio.ensure_future(views.get("/_design/slow/_view/v"))
+    tasks: list[Any] = []
+    while not tasks and not building.done():
+        tasks = (await views.server.ask("GET", "/apps/shop/couch/_active_tasks")).json
+    assert [(t["type"], t["database"], t["design_document"]) for t in tasks] == [
+        ("indexer", "db", "_design/slow")
+    ]
+    assert 0 <= tasks[0]["progress"] <= 100
+    assert len((await building)["rows"]) == 9
+    assert (await views.server.ask("GET", "/apps/shop/couch/_active_tasks")).json == []
+
+
+async def test_the_sequence_of_a_view_is_its_databases(views: Couch) -> None:
+    """Though all databases of an app count together."""
+    await views.server.ask("PUT", "/apps/shop/couch/other")
+    await views.server.ask("PUT", "/apps/shop/couch/other/x", json={})
+    found = await views.get(f"{PATH}by_n?update_seq=true&limit=0")
+    assert found["update_seq"] == (await views.get(""))["update_seq"]
+
+
 # ── functions that misbehave ───────────────────────────────────────────────────────────────────────────────
 
 
