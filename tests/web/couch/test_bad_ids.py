@@ -58,6 +58,8 @@ async def test_bad_ids(couch: Couch, ident: Any, error: str, says: str) -> None:
             assert "too long" in told["reason"]
             continue
         assert answer.status == 400 or isinstance(answer.json, list), (method, path, answer.body)
+        if "%00" in path:  # refused before anyone asks what it names
+            error = "bad_request"
         assert told["error"] == error and says in told["reason"], (method, path, told)
     assert couch.stored() == before
 
