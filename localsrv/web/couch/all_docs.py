@@ -8,7 +8,7 @@ is then of its own moment.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -85,7 +85,7 @@ class Listing:
 Row = list[Segment]
 
 
-async def listing_parts(db: Database, name: str, listing: Listing) -> AsyncIterator[list[Segment]]:
+async def listing_parts(db: Database, name: str, listing: Listing) -> AsyncGenerator[list[Segment], None]:
     """The whole answer to one query in parts. Raises NotFound before the first."""
     total: int | None = None
     offset: int | None = None
@@ -144,7 +144,7 @@ def _first_page(listing: Listing) -> AllDocs:
 
 async def _ranged_pages(
     db: Database, name: str, listing: Listing, query: AllDocs, rows: Sequence[Document]
-) -> AsyncIterator[list[Row]]:
+) -> AsyncGenerator[list[Row], None]:
     left = listing.limit
     while rows:
         yield await _rows(db, name, listing, rows)
@@ -173,7 +173,7 @@ def _row(ident: str, rev: str) -> str:
 
 async def _keyed_pages(
     db: Database, name: str, listing: Listing, keys: Sequence[Any]
-) -> AsyncIterator[list[Row]]:
+) -> AsyncGenerator[list[Row], None]:
     chosen = list(reversed(keys)) if listing.range.descending else list(keys)
     chosen = chosen[listing.skip :]
     if listing.limit is not None:
@@ -204,7 +204,7 @@ def _keyed_row(key: Any, document: Document | None, doc: Row) -> Row:
     return [row.encode() + b',"doc":', *doc, b"}"] if doc else [row.encode() + b"}"]
 
 
-async def _local_pages(db: Database, name: str, listing: Listing) -> AsyncIterator[list[Row]]:
+async def _local_pages(db: Database, name: str, listing: Listing) -> AsyncGenerator[list[Row], None]:
     if listing.keys is not None:
         ids = [key for key in listing.keys if isinstance(key, str) and key.startswith(LOCAL)]
         if listing.range.descending:
@@ -290,7 +290,9 @@ def _queries(prefix: str) -> Handler:
     return queries
 
 
-async def _several(db: Database, name: str, listings: Sequence[Listing]) -> AsyncIterator[list[Segment]]:
+async def _several(
+    db: Database, name: str, listings: Sequence[Listing]
+) -> AsyncGenerator[list[Segment], None]:
     yield [b'{"results":[']
     for number, listing in enumerate(listings):
         if number:

@@ -9,7 +9,8 @@ nothing is queued for a slow reader, who goes on later from the last `seq` it sa
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 from typing import Any
 
 from aiohttp import hdrs, web
@@ -28,7 +29,6 @@ from localsrv.web.couch.contents import Segment, pieces_of
 from localsrv.web.couch.errors import JSON, CouchError, row_error
 from localsrv.web.couch.parameters import json_value
 from localsrv.web.couch.request_object import request_object
-from localsrv.web.couch.sequences import token_of
 from localsrv.web.couch.streaming import send_parts
 from localsrv.web.headers import decorate
 from localsrv.web.live import Ending, ending_of, still_live
@@ -49,9 +49,11 @@ async def post(request: web.Request) -> web.StreamResponse:
 
 async def _changes(request: web.Request, body: Mapping[str, Any] | None) -> web.StreamResponse:
     db, name = database(request), param(request, "db")
-    db.collection(name)
+    number = db.collection(name).number
     wanted = changes_arguments(request.query, request.headers.get("Last-Event-ID"), db, name)
-    view = ChangesView(db, name, wanted.all_leaves, wanted.included, await _filter(request, wanted, body))
+    view = ChangesView(
+        db, name, number, wanted.all_leaves, wanted.included, await _filter(request, wanted, body)
+    )
     since = await newest_seq(db, name) if wanted.since is None else wanted.since
     if wanted.feed is Feed.NORMAL or request.method == "HEAD":
         return await send_parts(request, db, _normal_parts(view, wanted, since))
@@ -93,7 +95,7 @@ async def _filter(
 
 async def _normal_parts(
     view: ChangesView, wanted: ChangesArguments, since: int
-) -> AsyncIterator[list[Segment]]:
+) -> AsyncGenerator[list[Segment], None]:
     rows = _Rows(wanted)
     begin = 0 if wanted.descending else since
     until = view.db.last_seq
@@ -122,8 +124,7 @@ async def _tail(view: ChangesView, rows: _Rows, batch: Batch, *, descending: boo
     if rows.is_full and (batch.more or rows.was_cut):
         last = rows.last or last
         pending = await view.pending(last, descending=descending)
-    last_seq = text_of(token_of(view.db, view.name, last))
-    return f'\n],\n"last_seq":{last_seq},"pending":{pending}}}\n'.encode()
+    return f'\n],\n"last_seq":{view.token(last)},"pending":{pending}}}\n'.encode()
 
 
 class _Rows:
@@ -283,10 +284,18 @@ class LiveFeed:
             self._request.transport.abort()
 
     async def _send(self, segments: list[Segment]) -> None:
-        async for piece in pieces_of(self._view.db, segments):
-            if piece:
-                async with asyncio.timeout(SEND_SECONDS):
-                    await self._response.write(piece)
+        for segment in segments:
+            if isinstance(segment, bytes):
+                await self._write(segment)
+                continue
+            async with aclosing(pieces_of(self._view.db, [segment])) as pieces:
+                async for piece in pieces:
+                    await self._write(piece)
+
+    async def _write(self, piece: bytes) -> None:
+        if piece:
+            async with asyncio.timeout(SEND_SECONDS):
+                await self._response.write(piece)
 
 
 _QUERY = {

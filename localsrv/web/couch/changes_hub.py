@@ -15,7 +15,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from localsrv.base.errors import LocalsrvError
+from localsrv.base.errors import LocalsrvError, NotFound
 from localsrv.web.couch.changes_view import Batch, ChangesView
 
 KEPT = 16
@@ -68,11 +68,14 @@ class Hub:
         return self._news
 
     async def _run(self) -> None:
-        looked = self._position
+        db, looked = self._view.db, self._position
         try:
             while True:
-                await self._view.db.wait_for_change(looked)
-                looked = self._view.db.last_seq
+                definitions = db.collections
+                if db.collection(self._view.name).number != self._view.number:
+                    raise NotFound("This database was deleted.", code="no-collection")
+                await db.wait_for_change(looked, definitions)
+                looked = db.last_seq
                 more = True
                 while more:
                     batch = await self._view.read(self._position)
@@ -114,7 +117,7 @@ class Hubs:
     @contextmanager
     def listening(self, view: ChangesView, since: int) -> Iterator[Hub]:
         """The hub of a view, for as long as the block runs."""
-        key = (view.db, view.name, view.db.collection(view.name).number, view.key)
+        key = (view.db, view.number, view.key)
         hub = self._hubs.get(key)
         if hub is None or hub.is_over:
             hub = self._hubs[key] = Hub(view, since)

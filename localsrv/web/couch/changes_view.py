@@ -68,10 +68,14 @@ def _joined(segments: list[Segment]) -> list[Segment]:
 
 @dataclass(frozen=True, slots=True)
 class ChangesView:
-    """What is seen of a database. `included` None leaves the documents out."""
+    """What is seen of a database. `included` None leaves the documents out.
+
+    `number` is the collection's own: another one of the same name is another database.
+    """
 
     db: Database
     name: str
+    number: int
     all_leaves: bool
     included: Included | None
     filter: ChangesFilter | None
@@ -80,6 +84,10 @@ class ChangesView:
     def key(self) -> object:
         """Equal for views of one database that show the same."""
         return (self.all_leaves, self.included, None if self.filter is None else self.filter.key)
+
+    def token(self, seq: int) -> str:
+        """A sequence number as JSON text."""
+        return f'"{self.db.encode_seq(seq)}{ending_of(self.number)}"'
 
     async def read(
         self, since: int, *, limit: int | None = None, until: int | None = None, descending: bool = False
@@ -113,7 +121,7 @@ class ChangesView:
         return len(found.changes) + (found.pending or 0)
 
     async def _rows(self, changes: Sequence[DocumentChange]) -> list[Row]:
-        tail = f'-{self.db.epoch}{ending_of(self.db, self.name)}"'
+        tail = f'-{self.db.epoch}{ending_of(self.number)}"'
         if self.included is None:
             return [Row(c.seq, f'"{c.seq}{tail}', [_rest(c).encode() + b"}"]) for c in changes]
         shown = await self.included.segments(self.db, self.name, [c.document for c in changes])

@@ -8,7 +8,7 @@ is made; CouchDB builds it at the first query.
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -55,7 +55,7 @@ async def find(request: web.Request) -> web.StreamResponse:
     return await send_parts(request, db, _answer(search, asked, started))
 
 
-async def _answer(search: Search, asked: FindRequest, started: float) -> AsyncIterator[list[Segment]]:
+async def _answer(search: Search, asked: FindRequest, started: float) -> AsyncGenerator[list[Segment], None]:
     text = _text_of(asked)
     before = b'{"docs":[\n'
     if search.first:

@@ -9,20 +9,18 @@ given.
 
 from __future__ import annotations
 
-from localsrv.base.errors import BadRequest
-from localsrv.store.changes import EpochChanged
 from localsrv.store.database import Database
 from localsrv.web.couch.errors import CouchError
 
 
 def token_of(db: Database, name: str, number: int) -> str:
     """The token that clients see."""
-    return f"{db.encode_seq(number)}{ending_of(db, name)}"
+    return f"{db.encode_seq(number)}{ending_of(db.collection(name).number)}"
 
 
-def ending_of(db: Database, name: str) -> str:
+def ending_of(collection: int) -> str:
     """What the tokens of a database have behind the number and the epoch."""
-    return f"-{db.collection(name).number:x}"
+    return f"-{collection:x}"
 
 
 def number_of(db: Database, name: str, token: str) -> int:
@@ -34,21 +32,14 @@ def number_of(db: Database, name: str, token: str) -> int:
         CouchError: no token at all.
     """
     text = token.strip('"')
-    if text in ("", "0"):
+    if not text:
         return 0
-    if text.isascii() and text.isdecimal() and len(text) <= 18:
-        number = int(text)
-    else:
-        head, _, collection = text.rpartition("-")
-        if head.count("-") != 1:
-            head, collection = text, ""  # without a collection, as the app's own feed writes them
-        elif collection != f"{db.collection(name).number:x}":
-            return 0
-        try:
-            number = db.decode_seq(head)
-        except EpochChanged:
-            return 0
-        except BadRequest:
-            reason = "Malformed sequence supplied in 'since' parameter."
-            raise CouchError(400, "bad_request", reason) from None
+    digits, dash, rest = text.partition("-")
+    if not digits.isascii() or not digits.isdecimal() or len(digits) > 18:
+        raise CouchError(400, "bad_request", "Malformed sequence supplied in 'since' parameter.")
+    epoch, _, collection = rest.partition("-")
+    # The app's own feed, and the replicator inside, write tokens without a collection.
+    if dash and (epoch != db.epoch or collection not in ("", f"{db.collection(name).number:x}")):
+        return 0
+    number = int(digits)
     return number if number <= db.last_seq else 0

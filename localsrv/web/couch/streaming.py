@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from aiohttp import hdrs, web
@@ -20,7 +20,7 @@ _HEADERS = {hdrs.CONTENT_TYPE: JSON, hdrs.CACHE_CONTROL: "must-revalidate"}
 
 
 async def send_parts(
-    request: web.Request, db: Database, parts: AsyncIterator[list[Segment]]
+    request: web.Request, db: Database, parts: AsyncGenerator[list[Segment], None]
 ) -> web.StreamResponse:
     """The answer of JSON that `parts` make, one after the other.
 
@@ -29,23 +29,29 @@ async def send_parts(
     waiting: list[bytes] = []
     size = 0
     response: web.StreamResponse | None = None
-    async for part in parts:
-        async with aclosing(pieces_of(db, part)) as pieces:
-            async for piece in pieces:
-                waiting.append(piece)
-                size += len(piece)
-                if size < AT_ONCE:
-                    continue
-                if response is None:
-                    response = web.StreamResponse(headers=_HEADERS)
-                    decorate(response, request.get(CORS))
-                    await response.prepare(request)
-                await response.write(b"".join(waiting))
-                waiting.clear()
-                size = 0
+    async with aclosing(parts), aclosing(_pieces(db, parts)) as pieces:
+        async for piece in pieces:
+            waiting.append(piece)
+            size += len(piece)
+            if size < AT_ONCE:
+                continue
+            if response is None:
+                response = web.StreamResponse(headers=_HEADERS)
+                decorate(response, request.get(CORS))
+                await response.prepare(request)
+            await response.write(b"".join(waiting))
+            waiting.clear()
+            size = 0
     if response is None:
         return web.Response(body=b"".join(waiting), headers=_HEADERS)
     if waiting:
         await response.write(b"".join(waiting))
     await response.write_eof()
     return response
+
+
+async def _pieces(db: Database, parts: AsyncGenerator[list[Segment], None]) -> AsyncGenerator[bytes, None]:
+    async for part in parts:
+        async with aclosing(pieces_of(db, part)) as pieces:
+            async for piece in pieces:
+                yield piece
