@@ -14,7 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from localsrv.model.mango_index import Index
-from localsrv.model.mango_planner import SCAN_WARNING_RATIO, Plan, make_plan
+from localsrv.model.mango_planner import Plan, make_plan
 from localsrv.model.mango_request import FindRequest
 from localsrv.store import mango_indexes
 from localsrv.store.catalog import CollectionState, newest_change
@@ -32,6 +32,13 @@ PAGE_ROWS, PAGE_BYTES = 1_000, 2 << 20
 """A page ends when it has so many results, or bodies of so many bytes."""
 
 
+FIRST_CHUNK, CHUNK = 2_000, 20_000
+"""Rows that the first page and each further one look at, at most, when not every one is a result.
+
+So a search through a large collection never keeps a reader thread for long, nor runs into the deadline.
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
     """A result. `covered` has what the index knows of the document when that is all that was asked for.
@@ -46,11 +53,16 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class _Page:
+    """`seen` counts the results with those left out, `last` is the place of the latest of them.
+
+    The next page goes on behind `resume`; it is None when this one is the last.
+    """
+
     found: list[Found]
     last: Position | None
     seen: int
     examined: int
-    is_last: bool
+    resume: Position | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +138,8 @@ class Mango:
             return query, None
         start = None if request.bookmark is None else parse_bookmark(request.bookmark, len(query.keys))
         if plan.finds_nothing:
-            return query, _Page([], None, 0, 0, True)
-        return query, read_page(connection, query, start, request.skip, request.limit)
+            return query, _Page([], None, 0, 0, None)
+        return query, read_page(connection, query, start, request.skip, request.limit, FIRST_CHUNK)
 
 
 class Search:
@@ -153,13 +165,18 @@ class Search:
     @property
     def is_complete(self) -> bool:
         """Whether the pages read so far are all."""
-        return self._page.is_last
+        return self._page.resume is None
 
     async def rest(self) -> AsyncIterator[list[Found]]:
         """The pages behind the first."""
-        while not self._page.is_last:
+        while not self.is_complete:
             read = partial(
-                read_page, query=self._query, after=self._page.last, skip=self._skip, limit=self._left
+                read_page,
+                query=self._query,
+                after=self._page.resume,
+                skip=self._skip,
+                limit=self._left,
+                chunk=CHUNK,
             )
             self._page = page = await self._database.read(read)
             self._take(page)
@@ -197,34 +214,33 @@ class Search:
             self.bookmark = page.last.bookmark()
 
 
-def read_page(connection: Connection, query: Query, after: Position | None, skip: int, limit: int) -> _Page:
+def read_page(
+    connection: Connection, query: Query, after: Position | None, skip: int, limit: int, chunk: int
+) -> _Page:
     """The results behind a place, `skip` of them left out, until `limit` or the page's own bounds.
 
-    One more than `limit` is looked at, as CouchDB does: its counts have that one too.
+    Where each row that is looked at is a result, one more than `limit` is looked at, as CouchDB does and
+    counts.
     """
+    if not limit:
+        return _Page([], None, 0, 0, None)
+    edge = None if query.is_tight else query.edge(connection, after, chunk)
     rows = Rows(query, connection)
     found: list[Found] = []
     last, seen, size = after, 0, 0
-    beyond: Position | None = None
-    is_last = True
-    for row in rows.behind(after):
-        if seen >= skip and len(found) >= limit:
-            beyond = row.position
-            break
+    for row in rows.between(after, edge):
+        if len(found) == limit:
+            return _Page(found, last, seen, seen + 1, None)
         seen, last = seen + 1, row.position
-        if seen > skip:
-            found.append(_found(connection, query, rows, row))
-            size += len(row.body or "")
-            if len(found) < limit and (len(found) >= PAGE_ROWS or size >= PAGE_BYTES):
-                beyond, is_last = row.position, False
-                break
-    if query.is_tight:
-        examined = seen + (is_last and beyond is not None)
-    else:
-        exactly = query.plan.request.execution_stats
-        cap = None if exactly else SCAN_WARNING_RATIO * max(len(found), 1) + 1
-        examined = query.count(connection, after, beyond, cap)
-    return _Page(found, last, seen, examined, is_last)
+        if seen <= skip:
+            continue
+        found.append(_found(connection, query, rows, row))
+        size += len(row.body or "")
+        is_enough = len(found) == limit and not query.is_tight
+        if is_enough or (len(found) < limit and (len(found) >= PAGE_ROWS or size >= PAGE_BYTES)):
+            return _Page(found, last, seen, query.count(connection, after, last), None if is_enough else last)
+    examined = seen if query.is_tight else query.count(connection, after, edge)
+    return _Page(found, last, seen, examined, edge)
 
 
 def _found(connection: Connection, query: Query, rows: Rows, row: Row) -> Found:

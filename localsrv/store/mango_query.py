@@ -74,8 +74,10 @@ class Query:
 
     # ---- rows
 
-    def statements(self, after: Position | None) -> Iterator[tuple[str, dict[str, SqlKey]]]:
-        """The searches that together give, in order, the candidates behind a place.
+    def statements(
+        self, after: Position | None, upto: Position | None = None
+    ) -> Iterator[tuple[str, dict[str, SqlKey]]]:
+        """The searches that together give, in order, the candidates behind a place and up to another.
 
         Their rows are `_id`, `_rev`, `_body` (NULL when the index has all that is asked for) and the keys.
         """
@@ -95,6 +97,7 @@ class Query:
             ordered = (*self.keys[constant:], "_id")
             order = ", ".join(f"{_operand(key)}{direction}" for key in ordered)
             terms += [f"{column} {sign} {compiler.bind(bound)}" for column, sign, bound in behind]
+            terms += self._between(compiler, None, upto)
             terms.append(f"({compiler.condition(self.plan.request.selector.root).sql})")
             body = "NULL" if self.is_covered else "_body"
             sql = f"SELECT _id, _rev, {body}{selected} FROM {self._source} WHERE {' AND '.join(terms)}"
@@ -168,38 +171,54 @@ class Query:
             for part in parts
         )
 
-    def count(
-        self, connection: Connection, after: Position | None, upto: Position | None, cap: int | None
-    ) -> int:
-        """How many rows are looked at from behind `after` to `upto` (None: the ends), at most `cap`."""
-        found = self._count(connection, self.state.table, after, upto, cap)
+    def edge(self, connection: Connection, after: Position | None, size: int) -> Position | None:
+        """The place of the `size`-th row to look at behind `after`; None when so many are not left.
+
+        Also None where a search cannot be parted: without an index of its order, and amid rows that are
+        sorted in memory.
+        """
+        if self.index is None and not (self.plan.index is not None and self.plan.index.is_special):
+            return None
+        compiler = Compiler(self.state.number)
+        terms = [*self._searched(compiler), *self._between(compiler, after, None)] or ["1"]
+        columns = ", ".join(map(_operand, (*self.keys, "_id")))
+        direction = " DESC" if self.descending else ""
+        order = ", ".join(f"{_operand(key)}{direction}" for key in (*self.keys[self.constant :], "_id"))
+        sql = f"SELECT {columns} FROM {self._source} WHERE {' AND '.join(terms)} ORDER BY {order}"
+        row = connection.execute(f"{sql} LIMIT 1 OFFSET {size - 1}", compiler.parameters).fetchone()
+        if row is None or (self.plan.request.sort and any(isinstance(key, bytes) for key in row)):
+            return None
+        return Position(row[:-1], row[-1])
+
+    def count(self, connection: Connection, after: Position | None, upto: Position | None) -> int:
+        """How many rows are looked at from behind `after` to `upto` (None: the ends)."""
+        found = self._count(connection, self._source, after, upto)
         design = self.state.design
         if self.plan.index is not None and self.plan.index.is_special and design is not None:
             # They are passed over, but they are among `_all_docs`, and CouchDB's figures have them.
-            found += self._count(connection, design.table, after, upto, cap)
+            found += self._count(connection, design.table, after, upto)
         return found
 
     def _count(
-        self,
-        connection: Connection,
-        table: str,
-        after: Position | None,
-        upto: Position | None,
-        cap: int | None,
+        self, connection: Connection, source: str, after: Position | None, upto: Position | None
     ) -> int:
         compiler = Compiler(self.state.number)
-        terms = self._searched(compiler) or ["1"]
+        terms = [*self._searched(compiler), *self._between(compiler, after, upto)] or ["1"]
+        sql = f"SELECT count(*) FROM {source} WHERE {' AND '.join(terms)}"
+        return int(connection.execute(sql, compiler.parameters).fetchone()[0])
+
+    def _between(self, compiler: Compiler, after: Position | None, upto: Position | None) -> list[str]:
+        """The rows behind a place and up to another, as SQL terms."""
         beyond, within = ("<", ">=") if self.descending else (">", "<=")
         columns = [_operand(key) for key in (*self.keys, "_id")]
+        terms = []
         for bound, sign, is_start in ((after, beyond, True), (upto, within, False)):
             if bound is not None:
                 ends = self._ends(bound, is_start=is_start)
-                values = ", ".join(map(compiler.bind, ends))
-                terms.append(f"({', '.join(columns[: len(ends)])}) {sign} ({values})")
-        source = self._source if table == self.state.table else table
-        limit = -1 if cap is None else cap
-        sql = f"SELECT count(*) FROM (SELECT 1 FROM {source} WHERE {' AND '.join(terms)} LIMIT {limit})"
-        return int(connection.execute(sql, compiler.parameters).fetchone()[0])
+                names = ", ".join(columns[self.constant : len(ends)])
+                values = ", ".join(map(compiler.bind, ends[self.constant :]))
+                terms.append(f"({names}) {sign} ({values})")
+        return terms
 
     def _ends(self, bound: Position, *, is_start: bool) -> list[SqlKey]:
         """A place as the end of what was looked at: rows that are sorted in memory are all looked at."""

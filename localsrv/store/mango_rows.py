@@ -46,16 +46,16 @@ class Rows:
         self._adds_attachments = any(path[:1] == ("_attachments",) for path in paths)
         self._adds_conflicts = any(path[:1] == ("_conflicts",) for path in paths)
 
-    def behind(self, after: Position | None) -> Iterator[Row]:
-        """All rows behind a place, in order, found as they are asked for."""
-        rows = self._checked(self._candidates(after))
+    def between(self, after: Position | None, upto: Position | None) -> Iterator[Row]:
+        """The rows behind a place and up to another, in order, found as they are asked for."""
+        rows = self._checked(self._candidates(after, upto))
         if not self._query.plan.request.sort:
             return rows
         rows = self._sorted(rows)
         return rows if after is None else self._without_seen(rows, after)
 
-    def _candidates(self, after: Position | None) -> Iterator[Row]:
-        for sql, parameters in self._query.statements(after):
+    def _candidates(self, after: Position | None, upto: Position | None) -> Iterator[Row]:
+        for sql, parameters in self._query.statements(after, upto):
             for row in self._connection.execute(sql, parameters):
                 yield Row(Position(row[3:], row[0]), row[1], row[2])
 

@@ -307,15 +307,48 @@ async def test_fields_that_sql_cannot_say(docs: Database) -> None:
 async def test_pages_make_one_result(docs: Database, monkeypatch: pytest.MonkeyPatch, page: int) -> None:
     monkeypatch.setattr(mango, "PAGE_ROWS", page)
     await define(docs, "b", "a")
-    query = {"selector": {"b": {"$lte": 1}, "a": {"$gt": None}}, "sort": [{"b": "desc"}, {"a": "desc"}]}
+    query = {"selector": {"b": {"$lte": 1}, "a": {"$exists": True}}, "sort": [{"b": "desc"}, {"a": "desc"}]}
     expected = [f"d{i:02}" for b in (1, 0) for i in range(39, -1, -1) if i % 3 == b]
     for skip, limit in ((0, 100), (3, 100), (10, 5), (0, 0), (100, 5)):
         found, how = await search(docs, **query, skip=skip, limit=limit, execution_stats=True)
         assert found == expected[skip : skip + limit]
-        looked_at = min(len(expected), skip + limit + 1)
+        looked_at = min(len(expected), skip + limit + 1) if limit else 0
         assert how.statistics()["total_keys_examined"] == looked_at
     large, _ = await search(docs, selector={"a": {"$gte": 0}, "odd\\.name": 1}, limit=1000)
     assert large == [f"d{i:02}" for i in range(1, 40, 2)]
+
+
+@pytest.mark.parametrize(("first", "further"), [(1, 1), (3, 5), (1000, 1000)])
+async def test_a_search_is_parted(
+    docs: Database, monkeypatch: pytest.MonkeyPatch, first: int, further: int
+) -> None:
+    """So that it ends, however many rows it looks at; all that it looks at is counted."""
+    monkeypatch.setattr(mango, "FIRST_CHUNK", first)
+    monkeypatch.setattr(mango, "CHUNK", further)
+    await define(docs, "b", "a")
+    odd = {"odd\\.name": 1}
+    by_id = [f"d{i:02}" for i in range(1, 40, 2)]
+    by_b = sorted(by_id, key=lambda i: (int(i[1:]) % 3, i))
+    design = 1  # the index's own document is among `_all_docs`
+    for selector, expected, every, before in (
+        (odd, by_id, 40 + design, design),
+        ({**odd, "b": {"$gte": 0}, "a": {"$gte": 0}}, by_b, 40, 0),
+    ):
+        for skip, limit in ((0, 100), (2, 3), (30, 5)):
+            found, how = await search(docs, selector=selector, skip=skip, limit=limit)
+            assert found == expected[skip : skip + limit]
+            if len(found) == limit:
+                last = (
+                    [f"d{i:02}" for i in range(40)]
+                    if selector is odd
+                    else sorted((f"d{i:02}" for i in range(40)), key=lambda i: (int(i[1:]) % 3, i))
+                )
+                assert how.examined == last.index(found[-1]) + 1 + before
+            else:
+                assert how.examined == every
+    found, how = await search(docs, selector=odd, limit=4)
+    further_on, _ = await search(docs, selector=odd, limit=4, bookmark=how.bookmark)
+    assert found + further_on == by_id[:8]
 
 
 async def test_a_page_ends_after_many_bytes(docs: Database, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -360,6 +393,7 @@ async def test_a_query_has_a_deadline(open_database: OpenDatabase) -> None:
     sort=st.sampled_from([[], ["a"], ["a", "b"], ["_id"]]),
     descending=st.booleans(),
     limit=st.integers(1, 5),
+    chunk=st.sampled_from([1, 3, 1000]),
 )
 def test_any_query_is_answered_as_memory_answers_it(
     tmp_path_factory: pytest.TempPathFactory,
@@ -368,9 +402,13 @@ def test_any_query_is_answered_as_memory_answers_it(
     sort: list[str],
     descending: bool,
     limit: int,
+    chunk: int,
 ) -> None:
     folder = tmp_path_factory.mktemp("mango")
-    asyncio.run(_compare(folder, found, selector, sort, descending, limit))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(mango, "FIRST_CHUNK", chunk)
+        patch.setattr(mango, "CHUNK", chunk)
+        asyncio.run(_compare(folder, found, selector, sort, descending, limit))
 
 
 async def _compare(
