@@ -16,7 +16,7 @@ REQUEST, PART, LAST, BROKEN = range(4)
 START_OVER = "start"
 """The operation that throws the context away: a fresh one knows nothing of whoever was there before."""
 
-MAX_FRAME = 256 << 20
+MAX_FRAME = 64 << 20
 """Bytes. What claims to be longer comes from a child that is not to be trusted any further."""
 
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,8 +24,14 @@ log = logging.getLogger("localsrv.javascript")
 
 MAX_CHILDREN = 4
 IDLE_S = 60.0
+MOST_BYTES = 32 << 20
+"""How long the answers to one request may grow, all together."""
+
 PATIENCE_S = 5.0
 """How long one call of a function may take: CouchDB's `os_process_timeout`."""
+
+
+_NOT_ASKED = "The JavaScript process answered for other documents than it was asked about."
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,25 +81,41 @@ class JavaScript:
             JavaScriptError: the function, or the design document, failed as a whole. Killed: see there.
         """
         results: list[Any] = []
-        async for part in self.stream(program, operation, options, lines):
-            results += part
-        if len(results) != len(lines):
-            raise Killed("The JavaScript process answered for other documents than it was asked about.")
+        async with aclosing(self.stream(program, operation, options, lines)) as parts:
+            async for part in parts:
+                results += part
+        if len(results) < len(lines):
+            raise Killed("The JavaScript process answered too much.")
         return results
 
     async def stream(
         self, program: Program, operation: str, options: Mapping[str, Any], lines: Sequence[bytes]
-    ) -> AsyncIterator[list[Any]]:
-        """As `run`, giving the results for some of the lines at a time, in order."""
+    ) -> AsyncGenerator[list[Any], None]:
+        """As `run`, giving the results for some of the lines at a time, in order.
+
+        Ends early, with at least one result, when the answers grow beyond `MOST_BYTES`: a function may emit
+        more than it is given, and memory is for everybody.
+        """
         body = b"\n".join(lines)
-        async with self._child(program) as worker:
-            async for part in worker.ask(operation, options, body):
-                results = (
-                    orjson.loads(part) if isinstance(part, bytes) else self._result(program, worker, part)
-                )
-                if not isinstance(results, list):
-                    raise Killed("The JavaScript process answered no list.")
+        left, size = len(lines), 0
+        async with self._child(program) as worker, aclosing(worker.ask(operation, options, body)) as answers:
+            async for part in answers:
+                if isinstance(part, bytes):
+                    size += len(part)
+                    results = orjson.loads(part)
+                else:
+                    results = self._result(program, worker, part)
+                if not isinstance(results, list) or len(results) > left:
+                    worker.kill()
+                    raise Killed(_NOT_ASKED)
+                left -= len(results)
                 yield results
+                if size > MOST_BYTES and left:
+                    worker.kill()
+                    return
+            if left:
+                worker.kill()
+                raise Killed(_NOT_ASKED)
 
     def _result(self, program: Program, worker: Worker, answer: Mapping[str, Any]) -> Any:
         for line in answer.get("log") or ():

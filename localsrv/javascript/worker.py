@@ -12,7 +12,7 @@ import contextlib
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +83,7 @@ class Worker:
 
     async def ask(
         self, operation: str, options: Mapping[str, Any], body: bytes = b""
-    ) -> AsyncIterator[bytes | Mapping[str, Any]]:
+    ) -> AsyncGenerator[bytes | Mapping[str, Any], None]:
         """Sends a request. Gives the parts as JSON texts (arrays of results), then the answer's object.
 
         Raises:

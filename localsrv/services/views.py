@@ -13,7 +13,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
@@ -250,13 +250,15 @@ class Views:
                 batch = await reading
                 if batch.more:
                     reading = asyncio.ensure_future(self._read(job, batch.last))
-                rows = await self._rows(job, batch.documents)
-                if writing is not None:
-                    job.index = await writing
-                    writing = None
-                if batch.documents:
-                    ids = [document.id for document in batch.documents]
-                    writing = asyncio.ensure_future(file.apply(job.index, ids, rows, batch.last))
+                left: Sequence[SourceDocument] = batch.documents
+                while left:
+                    count, rows = await self._rows(job, left)
+                    if writing is not None:
+                        job.index = await writing
+                    ids = [document.id for document in left[:count]]
+                    left = left[count:]
+                    seq = job.index.seq if left else batch.last
+                    writing = asyncio.ensure_future(file.apply(job.index, ids, rows, seq))
                 job.done, job.updated = batch.last, time.time()
                 if not batch.more:
                     break
@@ -284,14 +286,17 @@ class Views:
             )
         )
 
-    async def _rows(self, job: _Job, documents: Sequence[SourceDocument]) -> list[Row]:
-        live = [document for document in documents if document.text is not None]
+    async def _rows(self, job: _Job, documents: Sequence[SourceDocument]) -> tuple[int, list[Row]]:
+        """The rows of the first of the documents, and how many these are; all unless the rows are huge."""
+        live = [document for document in documents if document.text is not None]  # they come first
         if not live or not job.design.maps:
-            return []
+            return len(documents), []
         program = views_program(job.database, job.name, job.design)
         lines = [document.text or b"" for document in live]
         results = await map_lines(self._javascript, program, job.design.maps, lines)
-        return await _in_thread(len(live), lambda: view_rows(live, results, len(job.design.maps)))
+        mapped = live[: len(results)]
+        rows = await _in_thread(len(mapped), lambda: view_rows(mapped, results, len(job.design.maps)))
+        return len(documents) if len(mapped) == len(live) else len(mapped), rows
 
 
 def views_program(database: Database, name: str, design: DesignDocument) -> Program:
@@ -307,7 +312,7 @@ def views_program(database: Database, name: str, design: DesignDocument) -> Prog
 async def map_lines(
     javascript: JavaScript, program: Program, maps: Sequence[str], lines: Sequence[bytes]
 ) -> list[Any]:
-    """What the functions emit for each document.
+    """What the functions emit for each document, or for the first of them where that is much.
 
     When memory is gone, or the child is, the rest is tried once more in a fresh child, one document at a
     time, since functions may hold on to what they saw; what fails then is the function's fault.
@@ -320,10 +325,9 @@ async def map_lines(
         if careful:
             options["every_ms"] = 0
         try:
-            async for part in javascript.stream(program, "map", options, lines[before:]):
-                done += part
-            if len(done) != len(lines):
-                raise Killed("The JavaScript process answered for other documents than it was asked about.")
+            async with aclosing(javascript.stream(program, "map", options, lines[before:])) as parts:
+                async for part in parts:
+                    done += part
             return done
         except JavaScriptError as error:
             took_too_long = isinstance(error, Killed) and error.took_too_long

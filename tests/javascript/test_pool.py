@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 import pytest
 
+from localsrv.javascript import pool
 from localsrv.javascript.pool import MAX_CHILDREN, JavaScript, Program
 from localsrv.javascript.worker import TIMED_OUT, JavaScriptError, Killed
 from localsrv.services.imports import program as command
@@ -318,6 +319,18 @@ async def test_results_come_in_parts(javascript: JavaScript) -> None:
     documents = lines(*({"_id": str(i)} for i in range(5)))
     parts = [part async for part in javascript.stream(MINE, "map", options, documents)]
     assert parts == [*([[[0, str(i), None]]] for i in range(5)), []]
+
+
+async def test_answers_are_bounded(javascript: JavaScript, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever wants all of them gets an error; a stream ends early."""
+    monkeypatch.setattr(pool, "MOST_BYTES", 1000)
+    options = {"maps": ["doc => emit(1, 'x'.repeat(600))"], "every_ms": 0}
+    documents = lines(*({"_id": str(i)} for i in range(5)))
+    parts = [part async for part in javascript.stream(MINE, "map", options, documents)]
+    assert len(parts) == 2
+    with pytest.raises(Killed, match="too much"):
+        await javascript.run(MINE, "map", options, documents)
+    assert len(await javascript.run(MINE, "map", options, documents[:2])) == 2
 
 
 async def test_more_programs_than_children(javascript: JavaScript) -> None:

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from localsrv.base.errors import NotFound
+from localsrv.javascript import pool
 from localsrv.javascript.pool import JavaScript
 from localsrv.javascript.worker import JavaScriptError, Killed
 from localsrv.model.collation import sort_key
@@ -288,6 +289,21 @@ async def test_the_rest_grows(place: Place, monkeypatch: pytest.MonkeyPatch) -> 
         assert job.task is task  # it rests: the function did not run
         now = job.failure.rests_until
     assert rests[:3] == [30.0, 60.0, 120.0] and rests[-1] == 3600.0
+
+
+async def test_rows_that_are_much_larger_than_their_documents(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are taken in pieces, and none is missed."""
+    monkeypatch.setattr(pool, "MOST_BYTES", 300_000)
+    for n in range(30):
+        rev = await place.database.put("items", Edit(f"d{n:02}", {"n": n}))
+        if n % 10 == 0:
+            await place.database.put("items", Edit(f"d{n:02}", {}, rev, deleted=True))
+    large = "doc => { const end = Date.now() + 20; while (Date.now() < end); emit(doc.n, 'x'.repeat(50000)) }"
+    found = (await place.rows(parse_design("_design/x", {"views": {"v": {"map": large}}})))["v"]
+    assert [key for key, _, _ in found] == [str(n) for n in range(30) if n % 10]
+    assert {len(value) for _, _, value in found} == {50_002}
 
 
 BROKEN_ANSWERS: list[Any] = [
