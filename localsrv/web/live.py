@@ -27,14 +27,16 @@ from localsrv.web import auth
 from localsrv.web.admin.info import FLAG, TEXT, TEXT_OR_NULL, obj
 from localsrv.web.context import APPLICATION, CALL, CORS, call, database, grant, require, services
 from localsrv.web.headers import decorate
+from localsrv.web.replication_frames import ReplicationFrames
 from localsrv.web.rest.parameters import query_pairs
-from localsrv.web.routes import ANY, Route
+from localsrv.web.routes import ADMIN, ANY, Route
 
 HEARTBEAT_SECONDS = 25.0
 SEND_SECONDS = 10.0
 TOKEN_SECONDS = 10.0
 CLOSE_SECONDS = 2.0
 MOST_COLLECTIONS = 100
+INCLUDED = frozenset({"row", "replications"})
 LONGEST_MESSAGE = 16 * 1024
 
 REFUSED = 4401
@@ -78,25 +80,29 @@ class Wanted:
     since: str | None
     with_rows: bool
     where: Select | None
+    with_replications: bool = False
 
     @classmethod
     def of(cls, request: web.Request) -> Wanted:
         """Raises BadRequest, or QuerySyntaxError for the filter."""
         query = request.query
-        include = query.get("include", "")
-        if include not in ("", "row"):
-            raise InvalidValue("`include` can be `row`.", details="include")
+        include = {name for name in query.get("include", "").split(",") if name}
+        if not include <= INCLUDED:
+            raise InvalidValue("`include` can be `row` and `replications`.", details="include")
         names = tuple(dict.fromkeys(n for n in query.get("collections", "").split(",") if n))
         if len(names) > MOST_COLLECTIONS:
             raise BadRequest(f"A feed takes at most {MOST_COLLECTIONS} collections.", details="collections")
         where = None
         if query.get("filter"):
             where = parse_query(query_pairs(query["filter"]))
-        return cls(names, query.get("since") or request.headers.get("Last-Event-ID"), include == "row", where)
+        since = query.get("since") or request.headers.get("Last-Event-ID")
+        return cls(names, since, "row" in include, where, "replications" in include)
 
     def check(self, request: web.Request) -> None:
         """Raises Forbidden when the grant may not read them all, NotFound when one does not exist."""
         require(request, *(read(name) for name in self.collections or ("*",)))
+        if self.with_replications:
+            require(request, ADMIN)
         for name in self.collections:
             database(request).collection(name)
 
@@ -107,9 +113,10 @@ class Wanted:
 class Feed:
     """One client's place in the change feed."""
 
-    def __init__(self, db: Database, wanted: Wanted) -> None:
+    def __init__(self, db: Database, wanted: Wanted, followed: ReplicationFrames | None) -> None:
         self._db = db
         self._wanted = wanted
+        self._followed = followed
         self._since = 0
         self._is_reset = False
         self._first: ChangeBatch | None = None
@@ -141,10 +148,14 @@ class Feed:
             more, batch = batch.more, None
             while not more and not ending.event.is_set():
                 more = await self._changed(ending)
-                if not more and not ending.event.is_set():
-                    if not is_live():
-                        ending.revoke()
-                        return
+                if not more and not ending.event.is_set() and not is_live():
+                    ending.revoke()
+                    return
+                if ending.event.is_set():
+                    return
+                if self._followed is not None and self._followed.is_due:
+                    await send(await self._followed.frame(self._token(self._since)), None)
+                elif not more:
                     await send(b"", None)
 
     async def _read(self) -> ChangeBatch:
@@ -153,18 +164,22 @@ class Feed:
         return await self._db.changes(self._since, names, with_rows=self._wanted.with_rows, where=where)
 
     async def _changed(self, ending: Ending) -> bool:
-        """Waits for a newer change, the end, or the time of a heartbeat; whether there is a newer change."""
+        """Waits for a newer change, news of replications, the end, or the time of a heartbeat; whether there
+        is a newer change."""
         change = asyncio.ensure_future(self._db.wait_for_change(self._since))
-        end = asyncio.ensure_future(ending.event.wait())
+        end: asyncio.Future[Any] = asyncio.ensure_future(ending.event.wait())
+        tasks: list[asyncio.Future[Any]] = [change, end]
+        if self._followed is not None:
+            tasks.append(asyncio.ensure_future(self._followed.wait()))
         try:
-            await asyncio.wait((change, end), timeout=HEARTBEAT_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(tasks, timeout=HEARTBEAT_SECONDS, return_when=asyncio.FIRST_COMPLETED)
             if change.done() and change.cancelled():  # the app's file was closed
                 ending.end()
             return change.done()
         finally:
-            for task in (change, end):
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(change, end, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     def _token(self, seq: int) -> str:
         return self._db.encode_seq(seq)
@@ -205,6 +220,11 @@ async def changes(request: web.Request) -> web.StreamResponse:
     return await _events(request, wanted)
 
 
+def _feed(request: web.Request, wanted: Wanted) -> Feed:
+    followed = ReplicationFrames(request) if wanted.with_replications else None
+    return Feed(database(request), wanted, followed)
+
+
 @contextlib.contextmanager
 def ending_of(request: web.Request, holder: Grant) -> Iterator[Ending]:
     """An `Ending` that the grant's revocation and the server's leaving set."""
@@ -227,7 +247,7 @@ def still_live(request: web.Request, holder: Grant) -> Callable[[], bool]:
 
 async def _events(request: web.Request, wanted: Wanted) -> web.StreamResponse:
     holder = grant(request)
-    feed = Feed(database(request), wanted)
+    feed = _feed(request, wanted)
     await feed.start()
     response = web.StreamResponse(
         headers={
@@ -294,7 +314,7 @@ async def _websocket(request: web.Request, wanted: Wanted) -> web.StreamResponse
         if here.grant is None:
             await _take_token(request, socket)
             wanted.check(request)
-        feed = Feed(database(request), wanted)
+        feed = _feed(request, wanted)
         await feed.start()
     except LocalsrvError as error:
         with contextlib.suppress(ConnectionError, TimeoutError):
@@ -340,7 +360,7 @@ async def _read_to_end(socket: web.WebSocketResponse, ending: Ending) -> None:
 
 CHANGE: Mapping[str, Any] = obj(
     "type seq",
-    type={"enum": ["ready", "change", "reset", "error"]},
+    type={"enum": ["ready", "change", "reset", "replications", "error"]},
     seq=TEXT,
     collection=TEXT,
     id=TEXT,
@@ -363,7 +383,8 @@ ROUTES = (
         query={
             "collections": "names, separated by commas; all that there are when left out",
             "since": "the `seq` to go on from; from now on when left out",
-            "include": "`row` to get the rows too",
+            "include": "`row` to get the rows too; `replications` to be told how they fare, which needs "
+            "`admin`; or both, separated by a comma",
             "filter": "a filter as the data face takes it, percent-encoded, such as `CategoryID=eq.3`; what "
             "does not match comes with `matches` false and without its row",
         },

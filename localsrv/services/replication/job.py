@@ -54,7 +54,11 @@ class Event:
 class Watcher(Protocol):
     """Told of what happens to a job."""
 
-    async def changed(self, job: Job, kind: str, text: str) -> None: ...
+    async def changed(self, job: Job, kind: str, text: str) -> None:
+        """Its state."""
+
+    def moved(self, job: Job) -> None:
+        """Its progress."""
 
 
 @dataclass(slots=True)
@@ -87,7 +91,7 @@ class Job:
         self.key = key
         self.definition = definition
         self.status = Status()
-        self.progress = Progress()
+        self.progress = Progress(told=lambda: watcher.moved(self))
         self.result: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
         self._base_id = base_id
         self._open_peers = open_peers

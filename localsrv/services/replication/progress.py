@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,6 +27,8 @@ class Progress:
     refusals: deque[Refusal] = field(default_factory=lambda: deque(maxlen=KEPT_REFUSALS))
     started_at: float = field(default_factory=time.time)
     updated_at: float = field(default_factory=time.time)
+    told: Callable[[], None] = lambda: None
+    """Called after each change."""
     _marks: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=64))
 
     def add(self, **more: int) -> None:
@@ -33,6 +36,7 @@ class Progress:
         self.counts = self.counts.plus(**more)
         self.updated_at = time.time()
         self._marks.append((time.monotonic(), self.counts.docs_written))
+        self.told()
 
     def rate(self) -> float:
         """Documents written a second, over the last ten seconds; 0 when nothing moves."""

@@ -25,6 +25,7 @@ from localsrv.services.apps import Apps
 from localsrv.services.design import Design
 from localsrv.services.replication.job import Job, Key, words
 from localsrv.services.replication.local_peer import LocalPeer
+from localsrv.services.replication.news import News
 from localsrv.services.replication.peer import Peer
 from localsrv.services.replication.rules import AppRules, check_filter
 from localsrv.services.replication.secrets import Secrets, Vault
@@ -59,6 +60,7 @@ class Replicator:
         self._device = device
         self._jobs: dict[Key, Job] = {}
         self._rows: dict[tuple[str, str], ReplicationRow] = {}
+        self.news = News()
         self._definitions: dict[tuple[str, str], Replication] = {}
         self._locks: dict[str, asyncio.Lock] = {}
         self._network = NetworkWatch(self._network_changed)
@@ -247,6 +249,7 @@ class Replicator:
         if (definition := self._definitions.pop((app, document), None)) is not None:
             await self._secrets.drop(definition)
         self._rows.pop((app, document), None)
+        self.news.tell(app)
         await self._store.forget(app, document)
 
     async def forget_app(self, app: str) -> None:
@@ -423,9 +426,13 @@ class Replicator:
         await self._store.note(job.key.app, job.key.document, kind, text)
         await self._put(replace(row, state=status.state, errors=status.errors, info=info))
 
+    def moved(self, job: Job) -> None:
+        self.news.tell(job.key.app)
+
     async def _put(self, row: ReplicationRow) -> None:
         row = replace(row, updated_at=int(time.time()))
         self._rows[row.app, row.document] = row
+        self.news.tell(row.app)
         await self._store.put(row)
 
     def _network_changed(self) -> None:

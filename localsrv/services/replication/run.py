@@ -209,6 +209,7 @@ class Run:
             self.progress.through = page.last_seq
             self.progress.pending = page.pending
             self._unsaved = True
+            self.progress.told()
 
     async def _process(self, rows: list[Row], is_blind: bool) -> None:
         """Brings one page's revisions to the target, which if `is_blind` surely lacks them."""

@@ -42,9 +42,12 @@ def _replicator(request: web.Request) -> Replicator:
 
 
 async def list_all(request: web.Request) -> web.Response:
-    own = _replicator(request)
-    found = [await _info(own, row) for row in own.rows(app(request).id)]
-    return json_answer({"replications": found})
+    return json_answer({"replications": await infos(_replicator(request), app(request).id)})
+
+
+async def infos(own: Replicator, app_id: str) -> list[dict[str, Any]]:
+    """How all stored replications of an app stand."""
+    return [await _info(own, row) for row in own.rows(app_id)]
 
 
 async def create(request: web.Request) -> web.Response:

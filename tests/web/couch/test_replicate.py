@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -361,3 +362,34 @@ async def test_an_app_that_goes_takes_its_replications(web_server: WebServer) ->
     assert (await web_server.ask("DELETE", "/api/v1/apps/shop")).status == 200
     replicator: Replicator = web_server.services.extra[Replicator]
     assert replicator.rows("shop") == [] and replicator.jobs("shop") == []
+
+
+async def test_progress_is_in_the_live_feed(web_server: WebServer) -> None:
+    await make(web_server, "a", "b")
+    feed = "/api/v1/apps/default/changes?include=replications"
+    reader = await web_server.key("default", "*:read")
+    assert (await web_server.ask("GET", feed, token=reader)).status == 403
+    headers = web_server.headers(headers={"Accept": "text/event-stream"})
+    async with (
+        asyncio.timeout(20),
+        web_server.session.get(web_server.url + feed, headers=headers) as response,
+    ):
+        told: list[Any] = []
+
+        async def frame(kind: str) -> Any:
+            async for line in response.content:
+                if line.startswith(b"data: "):
+                    told.append(json.loads(line[6:]))
+                    if told[-1]["type"] == kind:
+                        return told[-1]
+            raise AssertionError(told)
+
+        assert (await frame("replications"))["replications"] == []
+        await put(web_server, "a", "doc", n=1)
+        body = {"id": "mine", "source": "a", "target": "b"}
+        assert (await web_server.ask("POST", API, json=body)).status == 201
+        found: list[Any] = []
+        while not found or found[0]["state"] != "completed":
+            found = (await frame("replications"))["replications"]
+        assert found[0]["progress"]["docs_written"] == 1
+        assert [t["collection"] for t in told if t["type"] == "change"][:1] == ["a"]
