@@ -1,0 +1,123 @@
+"""`localsrv sync` against two real servers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.commands import run
+from tests.support.server import RunningServer, start_server
+
+COUCH = "/apps/default/couch"
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[RunningServer, RunningServer]]:
+    folder = tmp_path_factory.mktemp("sync")
+    servers = start_server(folder / "here"), start_server(folder / "there")
+    yield servers
+    for server in servers:
+        assert server.stop() == 0
+        assert "Traceback" not in server.output()
+
+
+@pytest.fixture
+def database(
+    two: tuple[RunningServer, RunningServer], request: pytest.FixtureRequest
+) -> Callable[[str], str]:
+    """Makes a database with one document here; returns its name."""
+
+    def make(name: str) -> str:
+        here = two[0]
+        assert here.request("PUT", f"{COUCH}/{name}").status == 201
+        assert here.request("PUT", f"{COUCH}/{name}/doc", {"n": 1}).status == 201
+        return name
+
+    return make
+
+
+def told(home: Path, *arguments: str) -> Any:
+    done = run(home, "sync", *arguments, "--json")
+    assert done.code == 0, done.err
+    return json.loads(done.out)
+
+
+def test_a_life(two: tuple[RunningServer, RunningServer], database: Callable[[str], str]) -> None:
+    """Here to another database here: that needs no keyring."""
+    here = two[0]
+    name = database("notes")
+    copied = here.request(
+        "POST",
+        "/api/v1/apps/default/replications",
+        {"id": "copy", "source": name, "target": "copied", "create_target": True, "continuous": True},
+    )
+    assert copied.status == 201
+    (found,) = told(here.home, "now", "copy", "--wait")
+    assert (found["id"], found["state"], found["progress"]["docs_written"]) == ("copy", "running", 1)
+    listed = run(here.home, "sync", "list")
+    assert listed.code == 0
+    assert [cell in listed.out for cell in ("copy", "notes", "copied", "running")] == [True] * 4
+    assert told(here.home, "pause", "copy")[0]["state"] == "paused"
+    assert told(here.home, "list")[0]["state"] == "paused"
+    assert run(here.home, "sync", "resume", "copy").code == 0
+    kinds = [entry["kind"] for entry in told(here.home, "log", "copy")]
+    assert {"started", "paused", "resumed"} <= set(kinds)
+    assert "paused" in run(here.home, "sync", "log", "copy", "--limit", "5").out
+    assert told(here.home, "remove", "copy") == {"removed": "copy"}
+    assert told(here.home, "list") == []
+    missing = run(here.home, "sync", "now", "copy")
+    assert missing.code == 4
+    assert "no replication `copy`" in missing.err
+
+
+def test_without_a_keyring_credentials_are_refused_with_a_hint(
+    two: tuple[RunningServer, RunningServer], database: Callable[[str], str]
+) -> None:
+    here, there = two
+    name = database("secret")
+    address = f"{there.url_by_address}{COUCH}/{name}"
+    arguments = ("sync", "add", name, address, "--user", "owner", "--password-stdin")
+    done = run(here.home, *arguments, stdin=f"{there.token}\n")
+    assert done.code == 7
+    assert "keyring" in done.err
+    assert there.token not in done.out + done.err
+    assert told(here.home, "list") == []
+
+
+def test_a_peer_that_is_not_there_is_tried_again(
+    two: tuple[RunningServer, RunningServer], database: Callable[[str], str], free_port: int
+) -> None:
+    here = two[0]
+    name = database("offline")
+    address = f"http://127.0.0.1:{free_port}/{name}"
+    found = told(here.home, "add", name, address, "--wait")
+    assert [(one["id"], one["state"]) for one in found] == [
+        ("offline-pull", "crashing"),
+        ("offline-push", "crashing"),
+    ]
+    assert all(one["error"].startswith("peer_unreachable") and one["next_try_at"] for one in found)
+    for one in found:
+        assert run(here.home, "sync", "remove", one["id"]).code == 0
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("add", "x"),
+        ("add", "x", "http://h/x", "--selector", "no json"),
+        ("add", "x", "http://h/x", "--selector", "[]"),
+        ("add", "x", "http://h/x", "--password-stdin"),
+    ],
+)
+def test_usage(two: tuple[RunningServer, RunningServer], arguments: tuple[str, ...]) -> None:
+    assert run(two[0].home, "sync", *arguments).code == 2
+
+
+def test_what_is_no_address(two: tuple[RunningServer, RunningServer]) -> None:
+    done = run(two[0].home, "sync", "add", "x", "ftp://host/x")
+    assert done.code == 6
+    assert "http" in done.err
