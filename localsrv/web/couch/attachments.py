@@ -12,7 +12,6 @@ import orjson
 from aiohttp import hdrs, web
 
 from localsrv.model.multipart import part_head
-from localsrv.model.revisions import leaves
 from localsrv.store.blobs import Blob
 from localsrv.store.editing import Edit, NewAttachment
 from localsrv.store.reading import AttachmentInfo, Document
@@ -34,7 +33,7 @@ from localsrv.web.couch.errors import CONFLICT, CouchError
 from localsrv.web.couch.preconditions import is_unchanged, named_rev
 from localsrv.web.couch.receiving import PIECE, receive
 from localsrv.web.couch.revision_query import RevisionQuery, revision_query
-from localsrv.web.couch.writing import write_one
+from localsrv.web.couch.writing import check_current, write_one
 from localsrv.web.routes import Face, Route
 
 CONTENT_MD5 = "Content-MD5"
@@ -130,11 +129,9 @@ def _changed(request: web.Request, ident: str) -> Document | None:
             raise CouchError(409, "conflict", CONFLICT)
         return None
     found = None if revision.startswith("0-") else db.get_document(collection, ident, revision)
-    known = db.revisions(collection, ident)
-    if found is None or found.body is None or known is None:
+    if found is None or found.body is None:
         raise CouchError(409, "not_found", "missing_rev")
-    if revision not in leaves(known.tree):
-        raise CouchError(409, "conflict", CONFLICT)
+    check_current(db.revisions(collection, ident), revision)
     return found
 
 

@@ -7,6 +7,7 @@ Source: CouchDB's docs, api/document/common, and where they are silent `chttpd_d
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 from aiohttp import hdrs, web
 
@@ -36,7 +37,7 @@ from localsrv.web.couch.errors import CONFLICT, JSON, CouchError
 from localsrv.web.couch.multipart import is_related, read_related
 from localsrv.web.couch.preconditions import is_unchanged, named_rev
 from localsrv.web.couch.revision_query import RevisionQuery, revision_query
-from localsrv.web.couch.writing import edit_of, write_one
+from localsrv.web.couch.writing import check_current, check_path, edit_of, write_one
 from localsrv.web.routes import Face, Route
 
 DESIGN = "_design/"
@@ -159,10 +160,11 @@ async def put(request: web.Request) -> web.StreamResponse:
     query = revision_query(request.query.items()) if "?" in request.raw_path else RevisionQuery()
     database(request).collection(param(request, "db"))
     if is_related(request):
-        draft, followed = await read_related(request, new_edits=query.new_edits)
+        check = partial(_check_related, request, ident, query)
+        draft, followed = await read_related(request, new_edits=query.new_edits, check=check)
     else:
         draft, followed = draft_of(await read_json(request)), {}
-    name_rev(request, draft, query.rev)
+        name_rev(request, draft, query.rev)
     edit = await edit_of(
         request, param(request, "db"), draft, ident, new_edits=query.new_edits, followed=followed
     )
@@ -173,6 +175,15 @@ async def put(request: web.Request) -> web.StreamResponse:
         return json_answer({"ok": True, "id": ident}, status=202, headers={"Location": address})
     headers = {"Location": address, "ETag": f'"{revision}"'}
     return answer_of_write(ident, revision, 200 if edit.deleted else 201, headers)
+
+
+def _check_related(request: web.Request, ident: str, query: RevisionQuery, draft: Draft) -> None:
+    """What can be said of a draft before its attachments come: whether they would come for nothing."""
+    name_rev(request, draft, query.rev)
+    if query.new_edits:
+        check_current(database(request).revisions(param(request, "db"), ident), draft.rev)
+    else:
+        check_path(draft)
 
 
 def name_rev(request: web.Request, draft: Draft, by_query: str | None) -> None:

@@ -7,7 +7,7 @@ attachment of that name, and only others by their order.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 
 from aiohttp import hdrs, web
 
@@ -38,8 +38,10 @@ def is_related(request: web.Request) -> bool:
     return kind == "multipart/related"
 
 
-async def read_related(request: web.Request, *, new_edits: bool) -> tuple[Draft, dict[str, NewAttachment]]:
-    """The draft, and the attachments that followed it, received.
+async def read_related(
+    request: web.Request, *, new_edits: bool, check: Callable[[Draft], None]
+) -> tuple[Draft, dict[str, NewAttachment]]:
+    """The draft, and the attachments that followed it, received once `check` has let the draft pass.
 
     Raises:
         BadRequest: no multipart, or one without an end. CouchError: a part too many or too few, or an
@@ -53,6 +55,7 @@ async def read_related(request: web.Request, *, new_edits: bool) -> tuple[Draft,
     if head.get("content-type", JSON).partition(";")[0].strip().lower() != JSON:
         raise CouchError(415, "bad_content_type", "Content-Type must be application/json")
     draft = draft_of(parse(await parts.read(limits.max_body)))
+    check(draft)
     waiting = {one.name: one for one in enclosures(draft.attachments) if one.kind is Kind.FOLLOWS}
     followed: dict[str, NewAttachment] = {}
     while (head := await parts.head()) is not None:

@@ -8,12 +8,12 @@ from typing import TypeVar
 from aiohttp import web
 
 from localsrv.base.errors import LocalsrvError, NotFound
-from localsrv.model.revisions import Tree, leaves
+from localsrv.model.revisions import EMPTY, leaves
 from localsrv.services.design import Design
 from localsrv.services.replication.replicator import DATABASE
 from localsrv.store.database import Database
 from localsrv.store.editing import Edit, NewAttachment
-from localsrv.store.reading import AttachmentInfo
+from localsrv.store.reading import AttachmentInfo, Revisions
 from localsrv.web.context import app, database, services
 from localsrv.web.couch.drafts import Draft
 from localsrv.web.couch.enclosures import Enclosure, Kind, enclosures
@@ -45,9 +45,8 @@ async def edit_of(
         CouchError: a stub without attachment (412), attachments that are none, or no revision where
             `new_edits=false` needs one.
     """
-    if not new_edits and not draft.path:
-        reason = "When `new_edits: false`, the document needs `_rev` or `_revisions` specified"
-        raise CouchError(400, "bad_request", reason)
+    if not new_edits:
+        check_path(draft)
     attachments: tuple[NewAttachment, ...] = ()
     kept: tuple[str, ...] = ()
     if draft.attachments:
@@ -67,6 +66,13 @@ async def edit_of(
     if new_edits:
         return Edit(document_id, draft.fields, draft.rev, draft.deleted, attachments, kept)
     return Edit(document_id, draft.fields, None, draft.deleted, attachments, kept, draft.path)
+
+
+def check_path(draft: Draft) -> None:
+    """That a draft made elsewhere says which revision it is. Raises CouchError."""
+    if not draft.path:
+        reason = "When `new_edits: false`, the document needs `_rev` or `_revisions` specified"
+        raise CouchError(400, "bad_request", reason)
 
 
 async def _received(
@@ -94,6 +100,21 @@ def revpos_of(one: Enclosure, *, new_edits: bool) -> int:
     return 0 if new_edits else one.revpos or 0
 
 
+def check_current(known: Revisions | None, revision: str | None) -> None:
+    """That an edit of `revision` (None: one that makes a document) is no conflict as things are now.
+
+    Raises:
+        CouchError: 409.
+    """
+    tree = EMPTY if known is None else known.tree
+    if revision is None:
+        is_current = known is None or tree.nodes[known.winner].deleted
+    else:
+        is_current = revision in leaves(tree)
+    if not is_current:
+        raise CouchError(409, "conflict", CONFLICT)
+
+
 def check_stubs(
     db: Database,
     name: str,
@@ -112,11 +133,9 @@ def check_stubs(
         CouchError: 412, as CouchDB says it.
     """
     known = db.revisions(name, document_id)
-    tree = Tree() if known is None else known.tree
+    tree = EMPTY if known is None else known.tree
     if new_edits:
-        live = known is not None and not tree.nodes[known.winner].deleted
-        if (not path and live) or (path and path[0] not in leaves(tree)):
-            raise CouchError(409, "conflict", CONFLICT)
+        check_current(known, path[0] if path else None)
     elif path[0] in tree and known is not None and path[0] in known.available:
         return
     there = _attachments_of(db, name, document_id, [a for a in ancestors if a in tree])

@@ -245,6 +245,36 @@ async def test_broken_bodies_write_nothing(
     assert made.status == 201
 
 
+BEFORE: list[tuple[str, str, dict[str, Any], int, str]] = [
+    ("exists", "/d", {}, 409, "conflict"),
+    ("stale", "/d", {"_rev": "1-x"}, 409, "conflict"),
+    ("other revisions", "/d?rev=1-y", {"_rev": "1-x"}, 400, "bad_request"),
+    ("no revision", "/new?new_edits=false", {}, 400, "bad_request"),
+]
+
+
+@pytest.mark.parametrize(
+    ("path", "document", "status", "error"), [b[1:] for b in BEFORE], ids=[b[0] for b in BEFORE]
+)
+async def test_what_cannot_be_written_is_told_before_attachments_come(
+    couch: Couch, path: str, document: dict[str, Any], status: int, error: str
+) -> None:
+    await couch.put("/d", {})
+    options = related({**document, "_attachments": {"a": {"follows": True}}}, b"x" * 100)
+    head = "".join(f"{n}: {v}\r\n" for n, v in couch.server.headers(headers=options["headers"]).items())
+    reader, writer = await asyncio.open_connection("127.0.0.1", couch.server.port)
+    writer.write(
+        f"PUT {couch.base}{path} HTTP/1.1\r\n{head}Content-Length: {len(options['data'])}\r\n\r\n".encode()
+    )
+    writer.write(options["data"][:-50])  # the rest never comes
+    async with asyncio.timeout(10):
+        answer = await reader.readuntil(b"}\n")
+    writer.close()
+    await writer.wait_closed()
+    assert int(answer.split()[1]) == status
+    assert json.loads(answer.partition(b"\r\n\r\n")[2])["error"] == error
+
+
 async def test_no_json_first(couch: Couch) -> None:
     answer = await couch.ask("PUT", "/d", **related(b"{nonsense"))
     assert (answer.status, answer.json["error"]) == (400, "bad_request")
@@ -327,6 +357,11 @@ async def test_too_large_a_body(couch: Couch) -> None:
     answer = await couch.ask("PUT", "/d", data=io.BytesIO(options["data"]), headers=options["headers"])
     assert (answer.status, answer.json["error"]) == (413, "too_large")
     assert couch.stored() == before
+    halves = {"a": b"x" * (len(data) // 2), "b": b"x" * (len(data) // 2 + 1)}  # none of them too large
+    options = related({"_attachments": {n: {"follows": True} for n in halves}}, *halves.values())
+    answer = await couch.ask("PUT", "/d", data=io.BytesIO(options["data"]), headers=options["headers"])
+    assert (answer.status, answer.json["error"]) == (413, "too_large")
+    assert couch.database.last_seq == before[0]
 
 
 # ── several revisions ──────────────────────────────────────────────────────────────────────────────────────
