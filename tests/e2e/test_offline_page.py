@@ -185,6 +185,32 @@ async def test_without_the_server_there_is_nothing_to_copy(shop: RunningServer, 
         await expect(page.get_by_role("switch", name="Available offline")).to_be_disabled()
 
 
+async def test_at_a_port_of_its_own(shop: RunningServer, browser: Browser) -> None:
+    """Where names below `localhost` are not found: another origin, the same copy, sync and worker."""
+    given = shop.request("PUT", "/api/v1/apps/inventory/port", {})
+    assert given.status == 200, given.body
+    async with device(browser) as context:
+        page = await with_copy(context, shop, "?product=2")
+        assert page.url.startswith(f"http://localhost:{given.json()['port']}/")
+        await book(page, "In", 3)
+        await expect(page.locator("#live")).to_have_text(IN_SYNC)
+        assert stock(shop, 2) == 20
+        shop.stop()
+        await away(page)
+        await page.reload()
+        await expect(page.locator(".panel-stock")).to_have_text("20")
+
+
+async def test_a_copy_that_cannot_be_opened(shop: RunningServer, browser: Browser) -> None:
+    async with device(browser) as context:
+        page = await with_copy(context, shop)
+        await page.add_init_script("indexedDB.open = () => { throw new Error('no room'); };")
+        await page.reload()
+        await expect(page.locator(".toast")).to_contain_text("The copy in this browser cannot be opened")
+        await expect(page.locator("#live")).to_have_text("Live")
+        await expect(page.locator("#rows tr")).to_have_count(77)
+
+
 async def test_windows_of_one_browser_share_the_copy(shop: RunningServer, browser: Browser) -> None:
     async with device(browser) as context:
         here = await with_copy(context, shop, "?product=2")
@@ -393,8 +419,8 @@ async def test_five_places_go_on_alone_and_converge(
 
         await eventually(lambda: places(shop), all_equal)
 
-        # The server is away, and each place sells, buys and edits.
-        shop.stop()
+        # The server is gone as in a power cut, and each place sells, buys and edits.
+        shop.kill()
         for page in pages:
             await away(page)
         await book(pages[0], "In", 5)

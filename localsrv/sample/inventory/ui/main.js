@@ -393,7 +393,7 @@ class Page {
       this.#showStatus();
       return;
     }
-    this.#sync.stop();
+    await this.#sync.stop();
     await offline.turnOff(this.#copy);
     location.reload();
   }
@@ -416,8 +416,19 @@ function refuse() {
   showGate("This browser is no longer let in");
 }
 
+/** The copy, if this browser works on one; a copy that cannot be opened does not keep the page from the server. */
+async function copyIfOn() {
+  if (!offline.isOn()) return null;
+  try {
+    return await offline.openCopy();
+  } catch (error) {
+    toast(`The copy in this browser cannot be opened: ${error.message}`);
+    return null;
+  }
+}
+
 const token = await signIn();
 if (token) {
   element("app").hidden = false;
-  new Page(token, offline.isOn() ? await offline.openCopy() : null);
+  new Page(token, await copyIfOn());
 } else showGate("Inventory is not open in this browser yet");

@@ -47,8 +47,9 @@ function load(source) {
 
 /** Makes the copy and switches to it; the page is to be loaded anew then. What was cut off goes on. */
 export async function turnOn(token, progress) {
-  // Asked for, so that the browser does not clear the copy when room gets scarce. It may say no.
-  await navigator.storage?.persist?.();
+  // Asks that the copy is not cleared when room gets scarce. The answer, which a person may have to give, is not
+  // waited for: without it the copy works as well.
+  navigator.storage?.persist?.();
   const copy = await openCopy();
   await new Sync(copy, token, { progress }).first();
   localStorage.setItem(MODE, "on");

@@ -28,6 +28,8 @@ export class Sync {
   #retry = null;
   #wait = FIRST_WAIT_MS;
   #stop = () => {};
+  #done = null;
+  #counts = 0;
 
   /** What a person is told: see `state`. `problem` is why the last exchange failed, or null. */
   at = localStorage.getItem(AT);
@@ -75,10 +77,11 @@ export class Sync {
     });
   }
 
-  /** Leaves the server alone. */
-  stop() {
+  /** Leaves the server alone; resolves when what was under way has ended. */
+  async stop() {
     this.#stop();
     this.#connected(false);
+    await this.#done;
   }
 
   #connected(isConnected) {
@@ -94,13 +97,16 @@ export class Sync {
 
   /** This window wrote something: it is counted, and sent as soon as it can be. */
   async wrote(collection) {
-    await this.count();
     if (this.#isConnected) this.#want([collection]);
+    await this.count();
   }
 
   /** Counts what waits to be sent. */
   async count() {
-    this.waiting = await this.#copy.waiting();
+    const turn = ++this.#counts;
+    const waiting = await this.#copy.waiting();
+    if (turn !== this.#counts) return; // counted anew meanwhile
+    this.waiting = waiting;
     this.#on.state();
   }
 
@@ -109,9 +115,13 @@ export class Sync {
     this.#run();
   }
 
-  async #run() {
+  #run() {
     if (this.#isRunning || !this.#isConnected) return;
     this.#isRunning = true;
+    this.#done = this.#exchangeWanted();
+  }
+
+  async #exchangeWanted() {
     this.#on.state();
     try {
       for (const name of this.#wanted) {
