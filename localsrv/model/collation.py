@@ -18,6 +18,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 NULL, FALSE, TRUE, NUMBER, STRING, ARRAY, OBJECT = (bytes([n]) for n in range(1, 8))
+_RAW_NUMBER, _RAW_FALSE, _RAW_NULL, _RAW_TRUE, _RAW_OBJECT, _RAW_ARRAY, _RAW_STRING = (
+    bytes([n]) for n in range(0x11, 0x18)
+)
 _END = b"\0"
 
 LOWEST = b""
@@ -53,6 +56,25 @@ def sort_key(value: Any) -> bytes:
     return ARRAY + b"".join([sort_key(inner) for inner in value]) + _END
 
 
+def raw_sort_key(value: Any) -> bytes:
+    """As `sort_key`, for views with the option `collation: raw`: the order of Erlang's terms.
+
+    `numbers < false < null < true < objects < arrays < strings`.
+    """
+    if isinstance(value, str):
+        return _RAW_STRING + _text(value)
+    if value is None:
+        return _RAW_NULL
+    if isinstance(value, bool):
+        return _RAW_TRUE if value else _RAW_FALSE
+    if isinstance(value, (int, float)):
+        return _RAW_NUMBER + _number(value)
+    if isinstance(value, Mapping):
+        pairs = [_RAW_STRING + _text(str(name)) + raw_sort_key(inner) for name, inner in value.items()]
+        return _RAW_OBJECT + b"".join(pairs) + _END
+    return _RAW_ARRAY + b"".join([raw_sort_key(inner) for inner in value]) + _END
+
+
 def emission_key(value: Any) -> tuple[Any, ...]:
     """What orders the values that one document emitted with one key, as CouchDB writes them.
 
@@ -76,7 +98,7 @@ def group_prefix(key: bytes, level: int) -> bytes:
     The bytes of the first elements, without an end, so that all keys of the group begin with them; the whole
     of what is no array or has fewer elements than that.
     """
-    if key[:1] != ARRAY:
+    if key[:1] not in (ARRAY, _RAW_ARRAY):
         return key
     at = 1
     for _ in range(level):
@@ -84,6 +106,11 @@ def group_prefix(key: bytes, level: int) -> bytes:
             return key
         at = _behind(key, at)
     return key[:at]
+
+
+_STRINGS = STRING + _RAW_STRING
+_NUMBERS = NUMBER + _RAW_NUMBER
+_CONTAINERS = ARRAY + OBJECT + _RAW_ARRAY + _RAW_OBJECT
 
 
 def _behind(key: bytes, at: int) -> int:
@@ -94,14 +121,14 @@ def _behind(key: bytes, at: int) -> int:
         if kind == 0:
             depth -= 1
             at += 1
-        elif kind == 5:
+        elif kind in _STRINGS:
             at = key.index(0, at + 1)
             while key[at + 1 : at + 2] == b"\xff":
                 at = key.index(0, at + 1)
             at += 1
-        elif kind == 4:
+        elif kind in _NUMBERS:
             at += 9
-        elif kind >= 6:
+        elif kind in _CONTAINERS:
             depth += 1
             at += 1
         else:

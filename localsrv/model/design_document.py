@@ -8,12 +8,13 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 from localsrv.base.errors import DesignError
+from localsrv.model.collation import raw_sort_key, sort_key
 
 PREFIX = "_design/"
 JAVASCRIPT = "javascript"
@@ -34,12 +35,21 @@ class InvalidDesign(DesignError):
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """One view. `number` is its function's place among those of the document's index."""
+    """One view. `number` is its function's place among those of the document's index.
+
+    `is_raw` that its rows are in the order of Erlang's terms (`collation: raw`).
+    """
 
     name: str
     number: int
     map: str
     reduce: str | None
+    is_raw: bool = False
+
+    @property
+    def sort_key(self) -> Callable[[Any], bytes]:
+        """What orders its keys."""
+        return raw_sort_key if self.is_raw else sort_key
 
 
 @dataclass(frozen=True)
@@ -52,6 +62,8 @@ class DesignDocument:
     views: Mapping[str, View] = field(default_factory=dict)
     maps: tuple[str, ...] = ()
     """The sources of the map functions, each once: views that say the same share their rows."""
+    raw: tuple[bool, ...] = ()
+    """Which of them are collated raw."""
 
     @property
     def name(self) -> str:
@@ -81,7 +93,7 @@ class DesignDocument:
     @cached_property
     def signature(self) -> str:
         """What the index of the views depends on; equal for documents whose views say the same."""
-        said = [self.maps, self.library, self.options, self.language]
+        said = [self.maps, self.raw, self.library, self.options, self.language]
         text = json.dumps(said, sort_keys=True, ensure_ascii=False)
         return hashlib.md5(text.encode("utf-8", "surrogatepass"), usedforsecurity=False).hexdigest()
 
@@ -95,15 +107,18 @@ class DesignDocument:
 def parse_design(document_id: str, fields: Mapping[str, Any], rev: str = "") -> DesignDocument:
     """A design document as it was stored, tolerantly: views that are none are left out."""
     views: dict[str, View] = {}
-    maps: dict[str, int] = {}
+    maps: dict[tuple[str, bool], int] = {}
     found = fields.get("views")
     for name, view in found.items() if isinstance(found, dict) else ():
         if name == "lib" or not isinstance(view, dict) or not isinstance(view.get("map"), str):
             continue
-        number = maps.setdefault(view["map"], len(maps))
-        reduce = view.get("reduce")
-        views[name] = View(name, number, view["map"], reduce if isinstance(reduce, str) and reduce else None)
-    return DesignDocument(document_id, fields, rev, views, tuple(maps))
+        options, reduce = view.get("options"), view.get("reduce")
+        is_raw = isinstance(options, dict) and options.get("collation") == "raw"
+        number = maps.setdefault((view["map"], is_raw), len(maps))
+        reduce = reduce if isinstance(reduce, str) and reduce else None
+        views[name] = View(name, number, view["map"], reduce, is_raw)
+    sources_of, raw = [source for source, _ in maps], [is_raw for _, is_raw in maps]
+    return DesignDocument(document_id, fields, rev, views, tuple(sources_of), tuple(raw))
 
 
 # ── checking what is written ───────────────────────────────────────────────────────────────────────────────

@@ -23,7 +23,7 @@ import orjson
 from localsrv.base.errors import LocalsrvError, NotFound, StorageError
 from localsrv.javascript.pool import JavaScript, Program
 from localsrv.javascript.worker import JavaScriptError, Killed
-from localsrv.model.collation import emission_key, sort_key
+from localsrv.model.collation import emission_key, raw_sort_key, sort_key
 from localsrv.model.design_document import JAVASCRIPT, DesignDocument
 from localsrv.services.reducing import Reducer
 from localsrv.store.database import Database
@@ -295,7 +295,8 @@ class Views:
         lines = [document.text or b"" for document in live]
         results = await map_lines(self._javascript, program, job.design.maps, lines)
         mapped = live[: len(results)]
-        rows = await _in_thread(len(mapped), lambda: view_rows(mapped, results, len(job.design.maps)))
+        orders = [raw_sort_key if is_raw else sort_key for is_raw in job.design.raw]
+        rows = await _in_thread(len(mapped), lambda: view_rows(mapped, results, orders))
         return len(documents) if len(mapped) == len(live) else len(mapped), rows
 
 
@@ -337,18 +338,24 @@ async def map_lines(
             careful = True
 
 
-def view_rows(documents: Sequence[SourceDocument], results: Sequence[Any], functions: int) -> list[Row]:
-    """The rows to store. Raises Killed for what no well-behaved child answers."""
+def view_rows(
+    documents: Sequence[SourceDocument], results: Sequence[Any], orders: Sequence[Callable[[Any], bytes]]
+) -> list[Row]:
+    """The rows to store; `orders` makes the sort keys of each function.
+
+    Raises:
+        Killed: for what no well-behaved child answers. JavaScriptError: a key nested too deep.
+    """
     rows: list[Row] = []
     try:
         for document, emitted in zip(documents, results, strict=True):
             if len(emitted) > 1:  # `n` tells rows of one key apart: CouchDB has those in order of value
                 emitted = sorted(emitted, key=lambda row: emission_key(row[2]))
             for n, (function, key, value) in enumerate(emitted):
-                if type(function) is not int or not 0 <= function < functions:
+                if type(function) is not int or not 0 <= function < len(orders):
                     raise ValueError(function)
                 shown = orjson.dumps(key).decode()
-                rows.append((function, sort_key(key), document.id, n, shown, stored_value(value)))
+                rows.append((function, orders[function](key), document.id, n, shown, stored_value(value)))
     except (TypeError, ValueError, LookupError) as error:
         raise Killed("The JavaScript process answered no rows.") from error
     except RecursionError as error:

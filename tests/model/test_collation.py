@@ -10,7 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from localsrv.model.collation import HIGHEST, LOWEST, compare, emission_key, group_prefix, sort_key
+from localsrv.model.collation import (
+    HIGHEST,
+    LOWEST,
+    compare,
+    emission_key,
+    group_prefix,
+    raw_sort_key,
+    sort_key,
+)
 
 # CouchDB's own example (docs, «Collation Specification»), its strings in code point order.
 IN_ORDER: list[Any] = [
@@ -142,3 +150,22 @@ def test_the_order_of_values_with_one_key() -> None:
     ]  # fmt: skip
     mixed = values[1::2] + values[::2]
     assert sorted(mixed, key=emission_key) == values
+
+
+RAW_ORDER: list[Any] = [
+    -1, 0, 1.5, 10, False, None, True, {}, {"a": 1}, {"a": 1, "b": 0}, {"a": "x"}, {"b": 1},
+    [], [1], [1, 2], [None], [{}], ["a"], "", "A", "a", "aa", "é",
+]  # fmt: skip
+"""CouchDB's example of raw collation (its test view_collation_raw), and more."""
+
+
+def test_raw_collation() -> None:
+    assert sorted(RAW_ORDER[::-1], key=raw_sort_key) == RAW_ORDER
+    assert all(LOWEST < raw_sort_key(key) < HIGHEST for key in RAW_ORDER)
+
+
+@given(st.lists(KEYS, max_size=5), st.lists(KEYS, max_size=5), st.integers(1, 4))
+def test_raw_keys_are_grouped_alike(one: list[Any], other: list[Any], level: int) -> None:
+    same = raw_sort_key(one[:level]) == raw_sort_key(other[:level])
+    found = [group_prefix(raw_sort_key(key), level) for key in (one, other)]
+    assert (found[0] == found[1]) == same

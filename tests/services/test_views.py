@@ -322,7 +322,7 @@ BROKEN_ANSWERS: list[Any] = [
 def test_a_child_is_not_believed(answer: Any) -> None:
     documents = [SourceDocument("a", b"{}"), SourceDocument("b", b"{}")]
     with pytest.raises(Killed):
-        view_rows(documents, answer, 1)
+        view_rows(documents, answer, [sort_key])
 
 
 async def test_a_key_that_is_nested_too_deep(place: Place) -> None:

@@ -12,7 +12,7 @@ from enum import Enum
 from typing import Any
 
 from localsrv.base.errors import LocalsrvError
-from localsrv.model.collation import sort_key
+from localsrv.model.design_document import View
 from localsrv.services.reducing import EXACT
 from localsrv.store.view_snapshot import Bound, Range
 from localsrv.web.couch.bodies import parse
@@ -81,8 +81,8 @@ def _json(name: str, value: str) -> Any:
         raise CouchError(400, "bad_request", f"invalid UTF-8 JSON in `{name}`") from None
 
 
-def view_query(parameters: Parameters, view: int, *, can_reduce: bool) -> ViewQuery:
-    """The query that parameters make, those that are JSON decoded (`decoded`).
+def view_query(parameters: Parameters, view: View) -> ViewQuery:
+    """The query of a view that parameters make, those that are JSON decoded (`decoded`).
 
     Raises:
         CouchError: one that cannot be read, or two that exclude each other.
@@ -92,7 +92,7 @@ def view_query(parameters: Parameters, view: int, *, can_reduce: bool) -> ViewQu
         raise query_parse_error("`partition` parameter is not supported in this design doc")
     for name in ("stable", "sorted"):
         _flag(given, name)
-    reduces = _reduces(given, can_reduce)
+    reduces = _reduces(given, view.reduce is not None)
     keys = _keys(given)
     level = _level(given, reduces, keys)
     descending = flag(given, "descending")
@@ -177,7 +177,7 @@ def _update(given: Parameters) -> Update:
 
 
 def _ranges(
-    given: dict[str, Any], view: int, keys: Sequence[Any] | None, descending: bool
+    given: dict[str, Any], view: View, keys: Sequence[Any] | None, descending: bool
 ) -> tuple[Range, ...]:
     ids = {name: _id(given, name) for name in ("startkey_docid", "endkey_docid")}
     inclusive = flag(given, "inclusive_end", True)
@@ -188,19 +188,19 @@ def _ranges(
         return (_of_key(view, given["key"], ids, descending, inclusive),)
     start = end = None
     if "startkey" in given:
-        start = Bound(sort_key(given["startkey"]), ids["startkey_docid"])
+        start = Bound(view.sort_key(given["startkey"]), ids["startkey_docid"])
     if "endkey" in given:
-        end = Bound(sort_key(given["endkey"]), ids["endkey_docid"], inclusive)
+        end = Bound(view.sort_key(given["endkey"]), ids["endkey_docid"], inclusive)
     low, high = (end, start) if descending else (start, end)
     _check_order(low, high, descending)
-    return (Range(view, low, high),)
+    return (Range(view.number, low, high),)
 
 
-def _of_key(view: int, key: Any, ids: Mapping[str, str | None], descending: bool, inclusive: bool) -> Range:
-    key_bytes = sort_key(key)
+def _of_key(view: View, key: Any, ids: Mapping[str, str | None], descending: bool, inclusive: bool) -> Range:
+    key_bytes = view.sort_key(key)
     start = Bound(key_bytes, ids["startkey_docid"])
     end = Bound(key_bytes, ids["endkey_docid"], inclusive)
-    return Range(view, end, start) if descending else Range(view, start, end)
+    return Range(view.number, end, start) if descending else Range(view.number, start, end)
 
 
 def _check_order(low: Bound | None, high: Bound | None, descending: bool) -> None:

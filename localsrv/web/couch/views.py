@@ -209,7 +209,7 @@ def _check_keys(body: Mapping[str, Any]) -> None:
 
 async def _send(request: web.Request, parameters: Mapping[str, Any]) -> web.StreamResponse:
     design, view = await _view(request)
-    query = view_query(parameters, view.number, can_reduce=view.reduce is not None)
+    query = view_query(parameters, view)
     async with aclosing(_answer(request, design, view, query)) as parts:
         return await send_parts(request, database(request), parts)
 
@@ -225,8 +225,7 @@ async def queries(request: web.Request) -> web.StreamResponse:
         _check_keys(one)
     design, view = await _view(request)
     common = decoded(request.query)
-    can_reduce = view.reduce is not None
-    chosen = [view_query({**common, **one}, view.number, can_reduce=can_reduce) for one in asked]
+    chosen = [view_query({**common, **one}, view) for one in asked]
     async with aclosing(_several(request, design, view, chosen)) as parts:
         return await send_parts(request, database(request), parts)
 

@@ -554,6 +554,22 @@ async def test_options_of_an_index(couch: Couch) -> None:
     assert [row["key"] for row in (await couch.get("/_design/e/_view/v"))["rows"]] == ["a"]
 
 
+async def test_raw_collation(couch: Couch) -> None:
+    """Erlang's order of types, of one view; another with the same function has CouchDB's usual one."""
+    source = "doc => emit(doc.k, 1)"
+    raw = {"map": source, "options": {"collation": "raw"}, "reduce": "_count"}
+    await couch.put("/_design/d", {"views": {"raw": raw, "usual": {"map": source}}})
+    ordered = [1, False, None, True, {"a": 1}, [1], ["a", 1], ["a", 2], "a"]
+    await couch.ask("POST", "/_bulk_docs", json={"docs": [{"k": key} for key in reversed(ordered)]})
+    assert [row["key"] for row in await rows(couch, "raw", reduce=False)] == ordered
+    assert [row["key"] for row in await rows(couch, "usual")][:4] == [None, False, True, 1]
+    found = await rows(couch, "raw", reduce=False, startkey=None, endkey=[1])
+    assert [row["key"] for row in found] == [None, True, {"a": 1}, [1]]
+    assert [
+        row["value"] for row in await rows(couch, "raw", group_level=1, startkey=["a"], endkey=["b"])
+    ] == [2]
+
+
 async def test_facts_and_cleaning_up(views: Couch) -> None:
     await rows(views, "by_n")
     facts = await views.get("/_design/d/_info")
