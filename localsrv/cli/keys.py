@@ -24,7 +24,7 @@ def key() -> None:
     "scopes",
     multiple=True,
     metavar="SCOPE",
-    help="`<collection>:read`, `<collection>:write`, `*:read`, `*:write` or `admin`; several times. "
+    help="`<collection>:read`, `<collection>:write`, `*:read`, `*:write`, `sync` or `admin`; several times. "
     "Default: `*:read` and `*:write`.",
 )
 @click.option(
