@@ -18,6 +18,9 @@ from localsrv.web.couch.replicate import replicator
 from localsrv.web.couch.sequences import token_of
 from localsrv.web.routes import ADMIN, Face, Route
 
+SYSTEM_DATABASES = frozenset({"_users", "_replicator", "_global_changes"})
+"""The only names that may begin with `_`, as in CouchDB. They are for admins alone (`model.scopes`)."""
+
 _ILLEGAL_NAME = (
     "Name: '{name}'. Only lowercase characters (a-z), digits (0-9), and any of the characters "
     "_, $, (, ), +, -, and / are allowed. Must begin with a letter."
@@ -29,6 +32,8 @@ async def create(request: web.Request) -> web.Response:
     if flag(request.query, "partitioned"):
         raise CouchError(400, "bad_request", "There are no partitioned databases here.")
     try:
+        if name.startswith("_") and name not in SYSTEM_DATABASES:
+            raise InvalidValue("A name begins with a letter.")
         await database(request).create_database(name)
     except InvalidValue:
         reason = _ILLEGAL_NAME.format(name=name[:200])

@@ -431,4 +431,4 @@ async def test_a_reader_that_takes_nothing_is_dropped(couch: Couch, monkeypatch:
     async with asyncio.timeout(10):
         while server.endings:
             await asyncio.sleep(0.02)
-    writer.transport.abort()  # type: ignore[attr-defined]
+    writer.transport.abort()
