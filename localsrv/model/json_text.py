@@ -23,7 +23,8 @@ _MIN, _MAX = -(2**63), 2**63 - 1
 _LONG_NUMBER = re.compile(rb"[0-9](?:[0-9]|\.[0-9]){15}[0-9.eE+-]*")
 _SMALL_NUMBER = re.compile(rb"[0-9.][eE]-[0-9]{3}")
 _DIGITS_AS_ZEROS = bytes(0x30 if 0x30 <= c <= 0x39 else c for c in range(256))
-_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|-?[0-9][0-9.eE+-]*')
+_TEXT = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"')
+_TOKEN = re.compile(rb"-?[0-9][0-9.eE+-]*")
 _NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 _TEXT_OR_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]')
 _NO_NUMBER = re.compile(r".?-?(?:NaN|Infinity)", re.DOTALL)
@@ -118,17 +119,17 @@ def _not_utf8(data: bytes, where: str) -> BadRequest:
 
 
 def _check_numbers(data: bytes, where: str) -> None:
-    # A long run of digits may also stand inside a text. Only when one would be refused is it worth
-    # finding out, token by token, whether it is a number at all.
+    # A long run of digits may also stand inside a text, as in most revision ids. Only when one would be
+    # refused is it worth taking the texts away and looking at the numbers that are left.
     if not _SMALL_NUMBER.search(data):
         for match in _LONG_NUMBER.finditer(data):
             if _why_inexact(match.group()) is not None:
                 break
         else:
             return
-    for match in _TOKEN.finditer(data):
+    for match in _TOKEN.finditer(_TEXT.sub(b"", data)):
         token = match.group()
-        if token[0] == 0x22 or (len(token) < 16 and b"-" not in token[1:]):
+        if len(token) < 16 and b"-" not in token[1:]:
             continue
         if reason := _why_inexact(token):
             raise _inexact(token.decode("ascii"), where, reason)
