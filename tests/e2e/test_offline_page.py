@@ -462,12 +462,12 @@ async def test_five_places_go_on_alone_and_converge(
         }
 
         # A person decides in one place what the product is, and so it is in all of them.
-        form = pages[0].get_by_role("form", name="Changed in two places")
+        form = pages[0].get_by_role("form", name="Changed in 4 places")
         for field, value in (("Reorder at", "40"), ("Price", "20.00"), ("Pack", "24 cans")):
             await form.get_by_role("group", name=field).get_by_role("radio", name=value).check()
         await form.get_by_role("button", name="Keep these").click()
         await expect(form).to_have_count(0)
-        await expect(pages[1].get_by_role("form", name="Changed in two places")).to_have_count(0)
+        await expect(pages[1].get_by_role("form", name="Changed in 4 places")).to_have_count(0)
         await expect(pages[1].locator(".panel-facts")).to_contain_text("20.00 each · reorder at 40")
         await expect(pages[1].locator("#live")).to_have_text(IN_SYNC)
         await eventually(lambda: places(again), all_equal)

@@ -92,7 +92,7 @@ export class Status {
     const focused = document.activeElement?.dataset?.product;
     fill(
       this.#lists,
-      this.#list("Changed in two places", conflicts),
+      this.#list("Changed in several places", conflicts),
       this.#list("Waiting to be sent", waiting),
     );
     if (focused) this.#lists.querySelector(`[data-product="${focused}"]`)?.focus();

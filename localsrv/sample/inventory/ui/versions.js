@@ -44,8 +44,12 @@ export function drawVersions(versions, settle) {
         }
       },
     },
-    h("h3", { id: "versions-title" }, "Changed in two places"),
-    h("p", { class: "hint" }, fields.length ? "The first is what everyone sees now. The other stays until you choose." : "Both say the same."),
+    h("h3", { id: "versions-title" }, `Changed in ${versions.length === 2 ? "two" : number(versions.length)} places`),
+    h(
+      "p",
+      { class: "hint" },
+      fields.length ? "What comes first is what everyone sees now. The rest stays until you choose." : "All say the same.",
+    ),
     fields.map(([field, values]) =>
       h(
         "fieldset",
