@@ -8,6 +8,7 @@ writer. Nothing here knows HTTP, scopes or tokens.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import secrets
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
@@ -212,6 +213,9 @@ class Database:
             tx.after_commit(lambda: self._use(left))
 
         await self._writer.submit(operation, alone=True)
+        if self._views is not None:
+            with contextlib.suppress(LocalsrvError):  # else its indexes go when their file is next opened
+                await self._views.forget_collections({state.number for state in self._states.values()})
 
     async def create_database(self, name: str) -> None:
         """Makes a collection without any definition, under a name as CouchDB allows it.

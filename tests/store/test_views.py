@@ -201,6 +201,18 @@ async def test_the_app_gives_its_file(open_database: OpenDatabase, tmp_path: Pat
     assert (await (await again.views()).index(gone.collection, "sig", 1)).seq == 0
 
 
+async def test_indexes_go_with_their_collection(open_database: OpenDatabase) -> None:
+    database = await open_database()
+    await database.create_database("items")
+    await database.create_database("others")
+    file = await database.views()
+    made = [await file.index(database.collection(name).number, "sig", 1) for name in ("items", "others")]
+    await database.drop("items")
+    with pytest.raises(StorageError, match="dropped"):
+        await file.snapshot(made[0])
+    file.release(await file.snapshot(made[1]))
+
+
 # ── what indexes are built from ────────────────────────────────────────────────────────────────────────────
 
 
