@@ -21,6 +21,20 @@ _PIECE = 1 << 18
 _GZIP = 16 + zlib.MAX_WBITS
 
 
+async def _large_pieces(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Joins what comes in small chunks: whoever takes them hands each to a thread."""
+    parts: list[bytes] = []
+    size = 0
+    async for chunk in chunks:
+        parts.append(chunk)
+        size += len(chunk)
+        if size >= _PIECE:
+            yield b"".join(parts)
+            parts, size = [], 0
+    if parts:
+        yield b"".join(parts)
+
+
 async def checked(response: aiohttp.ClientResponse, stub: Stub, session: Session) -> AsyncIterator[bytes]:
     """The uncompressed bytes.
 
@@ -31,7 +45,7 @@ async def checked(response: aiohttp.ClientResponse, stub: Stub, session: Session
     unpacked = response.headers.get("Content-Encoding", "identity").lower() in ("gzip", "x-gzip")
     packer = zlib.decompressobj(_GZIP) if unpacked else None
     try:
-        async for chunk in response.content.iter_any():
+        async for chunk in _large_pieces(response.content.iter_any()):
             session.received += len(chunk)
             raw.update(chunk)
             if packer is None:
