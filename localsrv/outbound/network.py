@@ -18,6 +18,17 @@ _SETTLE_S = 0.5
 """A network that comes back changes several things at once."""
 
 
+def listen() -> socket.socket:
+    """A socket that can be read whenever the network changed. Raises OSError."""
+    opened = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.NETLINK_ROUTE)
+    try:
+        opened.bind((0, _GROUPS))
+    except OSError:
+        opened.close()
+        raise
+    return opened
+
+
 class NetworkWatch:
     """Calls back, soon after the network changed. Start it while somebody waits; it sleeps in between."""
 
@@ -31,16 +42,8 @@ class NetworkWatch:
         if self._socket is not None or sys.platform != "linux":
             return
         with contextlib.suppress(OSError):  # a sandbox may forbid it
-            opened = socket.socket(
-                socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.NETLINK_ROUTE
-            )
-            try:
-                opened.bind((0, _GROUPS))
-            except OSError:
-                opened.close()
-                raise
-            self._socket = opened
-            asyncio.get_running_loop().add_reader(opened, self._heard)
+            self._socket = listen()
+            asyncio.get_running_loop().add_reader(self._socket, self._heard)
 
     def stop(self) -> None:
         if self._due is not None:

@@ -96,6 +96,8 @@ class Replicator:
                 await self.noticed(app)
             except LocalsrvError as error:
                 _log.warning("replications did not start", extra={"fields": {"app": app, "code": error.code}})
+            except Exception:  # one app's trouble is not the others'
+                _log.exception("replications did not start", extra={"fields": {"app": app}})
 
     # ── asked for in passing: POST /_replicate ─────────────────────────────────────────────────────────────
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from localsrv.services.design import Design
 from localsrv.services.replication.replicator import Replicator
 from tests.web.conftest import Answer, WebServer
 
@@ -393,3 +394,64 @@ async def test_progress_is_in_the_live_feed(web_server: WebServer) -> None:
             found = (await frame("replications"))["replications"]
         assert found[0]["progress"]["docs_written"] == 1
         assert [t["collection"] for t in told if t["type"] == "change"][:1] == ["a"]
+
+
+async def restart(server: WebServer) -> Replicator:
+    """Ends the replicator and starts another over the same files and the same keyring."""
+    own = server.services
+    old: Replicator = own.extra[Replicator]
+    await old.close()
+    made = await Replicator.start(own.apps, old._store, server.vault, own.extra[Design], "test-device")
+    own.extra[Replicator] = made
+    return made
+
+
+async def test_stored_replications_go_on_after_a_restart(web_server: WebServer) -> None:
+    """Running ones where they were, with the credentials in the keyring; ended and paused ones stay so."""
+    await make(web_server, "a", "b", "c", "d")
+    await put(web_server, "a", "doc", n=1)
+    for ident, target, more in (("live", "b", {"continuous": True}), ("done", "c", {}), ("paused", "d", {})):
+        body = {"id": ident, "source": url(web_server, "a"), "target": target, **more}
+        assert (await web_server.ask("POST", API, json=body)).status == 201
+    await state_of(web_server, "done", "completed")
+    await web_server.ask("POST", f"{API}/paused/pause")
+
+    async def caught_up() -> bool:
+        return (await web_server.ask("GET", f"{ROOT}/b/doc")).status == 200
+
+    await until(caught_up, "the first document")
+    made = await restart(web_server)
+    try:
+        await put(web_server, "a", "later", n=2)
+        running = await state_of(web_server, "live", "running")
+        assert running["error_count"] == 0
+
+        async def later() -> bool:
+            return (await web_server.ask("GET", f"{ROOT}/b/later")).status == 200
+
+        await until(later, "a later document")
+        assert made.job_of("default", "live") is not None
+        assert made.job_of("default", "done") is None
+        assert made.job_of("default", "paused") is None
+        states = {row.document: row.state for row in made.rows("default")}
+        assert states == {"live": "running", "done": "completed", "paused": "paused"}
+        assert (await web_server.ask("GET", f"{ROOT}/c/later")).status == 404
+    finally:
+        await made.close()
+
+
+async def test_the_network_coming_back_is_tried_at_once(web_server: WebServer, free_port: int) -> None:
+    await make(web_server, "b")
+    body = {"id": "mine", "source": f"http://127.0.0.1:{free_port}/x", "target": "b"}
+    assert (await web_server.ask("POST", API, json=body)).status == 201
+    first = await state_of(web_server, "mine", "crashing")
+    assert first["error_count"] == 1
+    assert first["info"]["error"].startswith("peer_unreachable")
+    replicator: Replicator = web_server.services.extra[Replicator]
+
+    async def tried_again() -> bool:
+        replicator._network_changed()
+        return (await scheduled(web_server, "mine"))["error_count"] >= 4
+
+    async with asyncio.timeout(10):  # the pauses alone would take longer
+        await until(tried_again, "the fourth try")
