@@ -157,16 +157,21 @@ def opened(
     wanted: Sequence[str] | None,
     *,
     latest: bool,
+    known: tuple[Tree, Sequence[str]] | None = None,
 ) -> list[tuple[Document, list[str]]]:
-    """As `open_revisions`, each with its path, newest first."""
-    tree = history.tree(connection, state, document_id)
-    leaves = rev.leaves(tree)
+    """As `open_revisions`, each with its path, newest first. `known` is the document's tree with its leaves."""
+    tree, leaves = known or _tree(connection, state, document_id)
     if wanted is None:
         wanted = leaves
     elif latest:
         wanted = [r for asked in wanted if asked in tree for r in _latest(tree, leaves, asked)]
     found = ((document(connection, state, document_id, r), r) for r in dict.fromkeys(wanted))
     return [(d, list(rev.ancestry(tree, r))) for d, r in found if d is not None]
+
+
+def _tree(connection: Connection, state: CollectionState, document_id: str) -> tuple[Tree, list[str]]:
+    tree = history.tree(connection, state, document_id)
+    return tree, rev.leaves(tree)
 
 
 def _latest(tree: Tree, leaves: Sequence[str], revision: str) -> list[str]:
@@ -185,6 +190,7 @@ def open_many(
     Revision None stands for the winner, `"all"` for every leaf, winner first.
     """
     out: list[list[tuple[Document, list[str]]]] = []
+    last, known = "", None  # revisions of one document come one after the other; its tree is read once
     for document_id, revision in asked:
         home = state.home(document_id)
         if home is None:
@@ -205,7 +211,9 @@ def open_many(
                 out.append([])
                 continue
             wanted = there.rev
-        out.append(opened(connection, home, document_id, [wanted], latest=latest))
+        if last != document_id:
+            last, known = document_id, _tree(connection, home, document_id)
+        out.append(opened(connection, home, document_id, [wanted], latest=latest, known=known))
     return out
 
 
