@@ -159,7 +159,7 @@ def opened(
     latest: bool,
     known: tuple[Tree, Sequence[str]] | None = None,
 ) -> list[tuple[Document, list[str]]]:
-    """As `open_revisions`, each with its path, newest first. `known`: the tree with its leaves, if at hand."""
+    """As `open_revisions`, each with its path, newest first. `known`: the tree and its leaves, if at hand."""
     tree, leaves = known or _tree(connection, state, document_id)
     if wanted is None:
         wanted = leaves

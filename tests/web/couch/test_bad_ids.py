@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.support.couch import Couch
+from tests.support.couch import JSON, Couch
 
 START = "Only reserved document ids may start with underscore."
 EMPTY = "Document id must not be empty"
@@ -135,11 +135,17 @@ async def test_a_form_does_not_pass_for_a_document(couch: Couch) -> None:
 
 
 async def test_a_deep_tree_and_a_wide_one(couch: Couch) -> None:
-    depth, width = 10_000, 300
+    depth, width = 10_000, 1000
+    assert (await couch.ask("PUT", "/_revs_limit", json=depth)).status == 200
     path = [f"{n}-{n:x}" for n in range(depth, 0, -1)]
     await couch.graft("deep", *path, v=1)
     found = await couch.get("/deep?revs=true&revs_info=true")
-    assert (found["_revisions"]["start"], found["_revisions"]["ids"][:2]) == (depth, ["2710", "270f"])
+    assert found["_revisions"]["ids"] == [f"{n:x}" for n in range(depth, 0, -1)]
+    assert [one["status"] for one in found["_revs_info"]] == ["available", *["missing"] * (depth - 1)]
+    rev = await couch.put("/deep", {**await couch.get("/deep"), "v": 2})
+    assert rev.startswith("10001-")
+    (found,) = await couch.get('/deep?open_revs=["5000-1388"]&latest=true')
+    assert found["ok"]["_rev"] == rev
     grafts = [
         {"_id": "wide", "_revisions": {"start": 2, "ids": [f"{n:04x}", "a"]}, "v": n} for n in range(width)
     ]
@@ -148,3 +154,6 @@ async def test_a_deep_tree_and_a_wide_one(couch: Couch) -> None:
     found = await couch.get("/wide?conflicts=true")
     assert (found["v"], len(found["_conflicts"])) == (width - 1, width - 1)
     assert len(await couch.get("/wide?open_revs=all&revs=true")) == width
+    asked = [{"id": "wide", "rev": f"2-{n:04x}"} for n in range(width)]
+    rows = (await couch.ask("POST", "/_bulk_get", json={"docs": asked}, headers=JSON)).json["results"]
+    assert [row["docs"][0]["ok"]["v"] for row in rows] == list(range(width))
