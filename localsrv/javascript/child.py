@@ -11,6 +11,7 @@ Only the standard library and QuickJS are imported here: the process needs 10 MB
 from __future__ import annotations
 
 import contextlib
+import signal
 import sys
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -26,6 +27,11 @@ PROCESS_BYTES = 1 << 30
 """Address space of the whole process, the interpreter and the messages included."""
 
 
+ALONE_S = 60.0
+"""How long the child goes on without a word. The server loses its patience long before; this is for a
+function without end whose server was killed, so that there is nobody left to end it."""
+
+
 def main() -> None:
     """Answers requests until standard input ends."""
     _limit_process()
@@ -34,6 +40,7 @@ def main() -> None:
     answer: Any = None
     while (request := _read(source)) is not None:
         operation, options, body = request
+        _alarm(ALONE_S)
         try:
             if operation == START_OVER:
                 answer = _context(text, sink)
@@ -44,6 +51,7 @@ def main() -> None:
         except Exception as error:  # of the engine: a script's own errors come back as text
             _write(sink, frame(BROKEN, str(error)[:500].encode("utf-8", "replace")))
             return
+        _alarm(0)
         _write(sink, reply)
 
 
@@ -52,10 +60,21 @@ def _context(text: str, sink: BinaryIO) -> Any:
     context = _quickjs.Context()
     context.set_memory_limit(HEAP_BYTES)
     context.set_max_stack_size(STACK_BYTES)
-    context.add_callable("send", lambda part: _write(sink, frame(PART, part.encode())))
-    send = context.get("send")
+
+    def send(part: str) -> None:
+        _alarm(ALONE_S)
+        _write(sink, frame(PART, part.encode()))
+
+    context.add_callable("send", send)
+    callable_send = context.get("send")
     context.eval("delete globalThis.send")
-    return context.eval(text)(send)
+    return context.eval(text)(callable_send)
+
+
+def _alarm(seconds: float) -> None:
+    """Ends the process after so many seconds, whatever it does then; 0 calls that off. Not on Windows."""
+    if hasattr(signal, "setitimer"):
+        signal.setitimer(signal.ITIMER_REAL, seconds)
 
 
 def _limit_process() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -14,6 +15,7 @@ import orjson
 import pytest
 
 from localsrv.javascript import pool
+from localsrv.javascript.frames import REQUEST, START_OVER, frame
 from localsrv.javascript.pool import MAX_CHILDREN, JavaScript, Program
 from localsrv.javascript.worker import TIMED_OUT, JavaScriptError, Killed
 from localsrv.services.imports import program as command
@@ -371,6 +373,23 @@ async def test_a_child_that_dies_between_two_requests(javascript: JavaScript) ->
     process.kill()
     await process.wait()
     assert await rows(javascript, "doc => emit(2)", {"_id": "a"}) == [[[0, 2, None]]]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="not on Windows: it has no alarm for a process")
+async def test_a_child_whose_server_was_killed_ends() -> None:
+    """Its standard input ends, which a function without end never sees."""
+    code = "from localsrv.javascript import child; child.ALONE_S = 0.5; child.main()"
+    process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert process.stdin is not None and process.stdout is not None
+    for operation, options, body in (
+        (START_OVER, b"{}", b""),
+        ("design", b"{}", b"{}"),
+        ("map", orjson.dumps({"maps": ["doc => { while (true) {} }"]}), b"{}"),
+    ):
+        process.stdin.write(frame(REQUEST, b"\n".join((operation.encode(), options, body))))
+    process.stdin.close()
+    assert await asyncio.to_thread(process.wait, 20) != 0
+    process.stdout.close()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only on Linux: /proc tells what a process was given")
