@@ -5,13 +5,17 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.support.server import RunningServer, start_server
+
+if TYPE_CHECKING:
+    from playwright.async_api import Browser, Page
 
 HERE = Path(__file__).parent
 PACKAGES = HERE.parent.parent / "node" / "node_modules"
@@ -81,3 +85,15 @@ def run_node(suite: str, couch: Couch, **more: str) -> str:
     assert done.returncode == 0, done.stdout[-20_000:] + done.stderr[-5_000:] + couch.server.output()[-2000:]
     assert "fail 0" in done.stdout
     return done.stdout
+
+
+@pytest.fixture
+async def page(browser: Browser) -> AsyncIterator[Page]:
+    """A page that may say of its script that it could not reach the server, and nothing else."""
+    context = await browser.new_context()
+    errors: list[str] = []
+    context.on("weberror", lambda error: errors.append(str(error.error)))
+    yield await context.new_page()
+    await context.close()
+    # PouchDB leaves one of its requests unattended when the server goes while it asks for changes.
+    assert [error for error in errors if "Failed to fetch" not in error] == []

@@ -9,12 +9,12 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Page, expect
 
 from tests.e2e.couch.conftest import PACKAGES, Couch, make_app, make_key, run_node
 from tests.support.secret_service import secret_service
@@ -55,18 +55,6 @@ def site(tmp_path: Path) -> Iterator[tuple[Path, str]]:
         yield folder, f"http://localhost:{serving.server_address[1]}"
         serving.shutdown()
         thread.join()
-
-
-@pytest.fixture
-async def page(browser: Browser) -> AsyncIterator[Page]:
-    """A page that may say of its script that it could not reach the server, and nothing else."""
-    context = await browser.new_context()
-    errors: list[str] = []
-    context.on("weberror", lambda error: errors.append(str(error.error)))
-    yield await context.new_page()
-    await context.close()
-    # PouchDB leaves one of its requests unattended when the server goes while it asks for changes.
-    assert [error for error in errors if "Failed to fetch" not in error] == []
 
 
 async def test_the_page_works_offline_and_catches_up(
