@@ -13,21 +13,20 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import aclosing, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import TypeVar
 from weakref import WeakKeyDictionary
 
-import orjson
-
 from localsrv.base.errors import LocalsrvError, NotFound, StorageError
-from localsrv.javascript.pool import JavaScript, Program
-from localsrv.javascript.worker import JavaScriptError, Killed
-from localsrv.model.collation import emission_key, raw_sort_key, sort_key
+from localsrv.javascript.pool import JavaScript
+from localsrv.javascript.worker import JavaScriptError
+from localsrv.model.collation import raw_sort_key, sort_key
 from localsrv.model.design_document import JAVASCRIPT, DesignDocument
+from localsrv.services.mapping import map_lines, view_rows, views_program
 from localsrv.services.reducing import Reducer
 from localsrv.store.database import Database
-from localsrv.store.view_snapshot import Snapshot, stored_value
+from localsrv.store.view_snapshot import Snapshot
 from localsrv.store.view_source import SourceBatch, SourceDocument, read_batch
 from localsrv.store.views import Index, Row, ViewFile
 
@@ -298,69 +297,6 @@ class Views:
         orders = [raw_sort_key if is_raw else sort_key for is_raw in job.design.raw]
         rows = await _in_thread(len(mapped), lambda: view_rows(mapped, results, orders))
         return len(documents) if len(mapped) == len(live) else len(mapped), rows
-
-
-def views_program(database: Database, name: str, design: DesignDocument) -> Program:
-    """The views of a design document, which see nothing of it but their modules."""
-    app = database.path.parent
-    return Program(
-        f"{app} {name} views {design.signature}",
-        f"{app.name}/{name}/{design.id}",
-        orjson.dumps({"_id": design.id, "views": {"lib": design.library}}),
-    )
-
-
-async def map_lines(
-    javascript: JavaScript, program: Program, maps: Sequence[str], lines: Sequence[bytes]
-) -> list[Any]:
-    """What the functions emit for each document, or for the first of them where that is much.
-
-    When memory is gone, or the child is, the rest is tried once more in a fresh child, one document at a
-    time, since functions may hold on to what they saw; what fails then is the function's fault.
-    """
-    done: list[Any] = []
-    careful = False
-    while True:
-        before = len(done)
-        options: dict[str, Any] = {"maps": list(maps)}
-        if careful:
-            options["every_ms"] = 0
-        try:
-            async with aclosing(javascript.stream(program, "map", options, lines[before:])) as parts:
-                async for part in parts:
-                    done += part
-            return done
-        except JavaScriptError as error:
-            took_too_long = isinstance(error, Killed) and error.took_too_long
-            is_of_memory = isinstance(error, Killed) or error.error == "InternalError"
-            if took_too_long or not is_of_memory or (careful and len(done) == before):
-                raise
-            careful = True
-
-
-def view_rows(
-    documents: Sequence[SourceDocument], results: Sequence[Any], orders: Sequence[Callable[[Any], bytes]]
-) -> list[Row]:
-    """The rows to store; `orders` makes the sort keys of each function.
-
-    Raises:
-        Killed: for what no well-behaved child answers. JavaScriptError: a key nested too deep.
-    """
-    rows: list[Row] = []
-    try:
-        for document, emitted in zip(documents, results, strict=True):
-            if len(emitted) > 1:  # `n` tells rows of one key apart: CouchDB has those in order of value
-                emitted = sorted(emitted, key=lambda row: emission_key(row[2]))
-            for n, (function, key, value) in enumerate(emitted):
-                if type(function) is not int or not 0 <= function < len(orders):
-                    raise ValueError(function)
-                shown = orjson.dumps(key).decode()
-                rows.append((function, orders[function](key), document.id, n, shown, stored_value(value)))
-    except (TypeError, ValueError, LookupError) as error:
-        raise Killed("The JavaScript process answered no rows.") from error
-    except RecursionError as error:
-        raise JavaScriptError("map_runtime_error", "A key is nested too deep.") from error
-    return rows
 
 
 async def _in_thread(size: int, function: Callable[[], T]) -> T:

@@ -21,7 +21,8 @@ from localsrv.model.collation import sort_key
 from localsrv.model.design_document import DesignDocument, parse_design
 from localsrv.services import views as building
 from localsrv.services.imports import program
-from localsrv.services.views import Views, view_rows
+from localsrv.services.mapping import view_rows
+from localsrv.services.views import Views
 from localsrv.store import view_source
 from localsrv.store.database import Database
 from localsrv.store.editing import Edit

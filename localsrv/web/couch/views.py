@@ -17,8 +17,9 @@ from aiohttp import web
 
 from localsrv.model.design_document import PREFIX, DesignDocument, View
 from localsrv.services.design import Design
+from localsrv.services.mapping import views_program
 from localsrv.services.reducing import Reduced, Reduction
-from localsrv.services.views import Views, views_program
+from localsrv.services.views import Views
 from localsrv.store.database import Database, Document
 from localsrv.store.view_snapshot import Snapshot, ViewRow
 from localsrv.web.context import database, param, services
