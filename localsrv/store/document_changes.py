@@ -12,7 +12,7 @@ import orjson
 
 from localsrv.model import revisions as rev
 from localsrv.store.catalog import CollectionState, newest_change
-from localsrv.store.changes import source_of
+from localsrv.store.changes import sources_between
 from localsrv.store.driver import Connection
 from localsrv.store.reading import Document, attachments_of, document
 
@@ -80,7 +80,9 @@ def document_changes(connection: Connection, state: CollectionState, query: Chan
     more = len(entries) > limit
     del entries[limit:]
     others = _losing_leaves(connection, state, entries) if query.all_leaves else {}
-    changes = [_change(connection, entry, others, query) for entry in entries]
+    numbers = [entry[0] for entry in entries] or [0]
+    source_of = sources_between(connection, min(numbers), max(numbers))
+    changes = [_change(connection, entry, others, query, source_of(entry[0])) for entry in entries]
     if query.descending:
         last = changes[-1].seq if changes else query.since
     else:
@@ -147,7 +149,7 @@ def _losing_leaves(
 
 
 def _change(
-    connection: Connection, entry: _Entry, others: dict[str, list[str]], query: ChangesQuery
+    connection: Connection, entry: _Entry, others: dict[str, list[str]], query: ChangesQuery, source: str
 ) -> DocumentChange:
     seq, document_id, revision, deleted, text, part = entry
     found = None
@@ -158,7 +160,7 @@ def _change(
             attached = attachments_of(connection, part, document_id, revision)
             found = Document(document_id, revision, False, text, attached)
     revs = (revision, *others.get(document_id, ()))
-    return DocumentChange(seq, document_id, revs, deleted, found, source_of(connection, seq)[0])
+    return DocumentChange(seq, document_id, revs, deleted, found, source)
 
 
 def _pending(connection: Connection, state: CollectionState, last: int, query: ChangesQuery) -> int:

@@ -24,7 +24,7 @@ from localsrv.web.couch.bodies import read_object
 from localsrv.web.couch.changes_filter import DESIGN_ONLY, ChangesFilter, by_function, by_ids, by_selector
 from localsrv.web.couch.changes_hub import Hub, Hubs
 from localsrv.web.couch.changes_query import ChangesArguments, Feed, changes_arguments
-from localsrv.web.couch.changes_view import Batch, ChangesView, Row, event_of
+from localsrv.web.couch.changes_view import Batch, ChangesView, Row, event_of, joined
 from localsrv.web.couch.contents import Segment, pieces_of
 from localsrv.web.couch.errors import JSON, CouchError, row_error
 from localsrv.web.couch.parameters import json_value
@@ -161,8 +161,9 @@ class _Rows:
         for row in rows:
             out += self._written(row)
             self._count += 1
-            self.last = row.number
-        return out
+        if rows:
+            self.last = rows[-1].number
+        return joined(out)
 
     def _written(self, row: Row) -> list[Segment]:
         with_seq = self._interval is None or self._count % self._interval == 0
@@ -170,7 +171,7 @@ class _Rows:
             return event_of(row, with_seq=with_seq)
         if self._feed is Feed.CONTINUOUS:
             return [*row.segments(with_seq=with_seq), b"\n"]
-        return [b",\n" if self._count else b"", *row.segments(with_seq=with_seq)]
+        return row.segments(with_seq=with_seq, before=",\n" if self._count else "")
 
 
 # ── live ───────────────────────────────────────────────────────────────────────────────────────────────────

@@ -5,7 +5,7 @@ A row is kept in two parts, its number and the rest, since `seq_interval` leaves
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -30,9 +30,9 @@ class Row:
     seq: str
     rest: list[Segment]
 
-    def segments(self, *, with_seq: bool = True) -> list[Segment]:
-        """The row as JSON."""
-        return [f'{{"seq":{self.seq if with_seq else "null"}'.encode(), *self.rest]
+    def segments(self, *, with_seq: bool = True, before: str = "") -> list[Segment]:
+        """The row as JSON, with what stands before it."""
+        return [f'{before}{{"seq":{self.seq if with_seq else "null"}'.encode(), *self.rest]
 
 
 @dataclass(frozen=True)
@@ -47,12 +47,12 @@ class Batch:
     @cached_property
     def lines(self) -> list[Segment]:
         """The rows as a continuous feed sends them, made once for all listeners."""
-        return _joined([segment for row in self.rows for segment in (*row.segments(), b"\n")])
+        return joined([segment for row in self.rows for segment in (*row.segments(), b"\n")])
 
     @cached_property
     def events(self) -> list[Segment]:
         """The rows as server-sent events."""
-        return _joined([segment for row in self.rows for segment in event_of(row, with_seq=True)])
+        return joined([segment for row in self.rows for segment in event_of(row, with_seq=True)])
 
 
 def event_of(row: Row, *, with_seq: bool) -> list[Segment]:
@@ -60,7 +60,7 @@ def event_of(row: Row, *, with_seq: bool) -> list[Segment]:
     return [b"data: ", *row.segments(with_seq=with_seq), f"\nid: {row.seq}\n\n".encode()]
 
 
-def _joined(segments: list[Segment]) -> list[Segment]:
+def joined(segments: list[Segment]) -> list[Segment]:
     """One text where there are no attachments between."""
     texts = [segment for segment in segments if isinstance(segment, bytes)]
     return [b"".join(texts)] if len(texts) == len(segments) else segments
@@ -137,5 +137,6 @@ def _rest(change: DocumentChange) -> str:
     return text + ',"deleted":true' if change.deleted else text
 
 
-def _revs(revs: Iterable[str]) -> str:
-    return ",".join([f'{{"rev":{text_of(rev)}}}' for rev in revs])
+def _revs(revs: Sequence[str]) -> str:
+    # A revision holds nothing that JSON would have to escape (`model.revisions.parse_revision`).
+    return f'{{"rev":"{revs[0]}"}}' if len(revs) == 1 else ",".join([f'{{"rev":"{rev}"}}' for rev in revs])
