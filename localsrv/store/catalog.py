@@ -13,6 +13,7 @@ from typing import Any
 
 import orjson
 
+from localsrv.base.errors import InvalidValue
 from localsrv.model.moments import SORTABLE, sortable
 from localsrv.model.schema import Collection, FieldType, parse_collection
 from localsrv.store.driver import Connection, quoted
@@ -228,13 +229,26 @@ def _one(connection: Connection, sql: str, *parameters: object) -> int:
 
 
 def body_text(document: Mapping[str, Any]) -> str:
-    """A document as it is stored: compact JSON in the order the client wrote it."""
-    return orjson.dumps(document).decode()
+    """A document as it is stored: compact JSON in the order the client wrote it. Raises InvalidValue."""
+    try:
+        return orjson.dumps(document).decode()
+    except orjson.JSONEncodeError as error:
+        raise _not_json(error) from error
 
 
 def canonical(document: Mapping[str, Any]) -> bytes:
-    """A document as it is hashed: compact JSON with sorted keys."""
-    return orjson.dumps(document, option=orjson.OPT_SORT_KEYS)
+    """A document as it is hashed: compact JSON with sorted keys. Raises InvalidValue."""
+    try:
+        return orjson.dumps(document, option=orjson.OPT_SORT_KEYS)
+    except orjson.JSONEncodeError as error:
+        raise _not_json(error) from error
+
+
+def _not_json(error: orjson.JSONEncodeError) -> InvalidValue:
+    """Why a document cannot be written as JSON; what other stores hand over was not looked at before."""
+    return InvalidValue(
+        "The document nests too deep, or holds what is no JSON.", code="invalid-json", details=str(error)
+    )
 
 
 def identity_of(key: Sequence[str], document: Mapping[str, Any]) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from localsrv.base.errors import InvalidValue
 from localsrv.model import revisions as rev
 from localsrv.model.merge import live_leaves
 from localsrv.services.conflicts import Follower
@@ -148,3 +149,17 @@ async def test_each_way_a_leaf_may_come(
         deleted,
         '{"v":1}' if not changes else "{}" if deleted else '{"v":3}',
     )
+
+
+async def test_a_document_that_nests_too_deep_is_refused_alone(db: Database) -> None:
+    """Such as another server may hand over: this one's own faces look at the depth first."""
+    deep: dict[str, object] = {}
+    for _ in range(300):
+        deep = {"a": deep}
+    edits = [Edit("deep", deep, path=("1-a",)), *(Edit(f"d{n}", {}, path=("1-a",)) for n in range(5))]
+    refused, *others = await db.put_many("notes", edits, new_edits=False)
+    assert isinstance(refused, InvalidValue)
+    assert others == ["1-a"] * 5
+    assert db.get_document("notes", "deep") is None
+    (alone,) = await db.put_many("notes", [Edit("deep", deep)])
+    assert isinstance(alone, InvalidValue)
