@@ -89,13 +89,15 @@ def _check_node(request: web.Request) -> None:
 
 
 def _is_same(section: str, key: str, wanted: str, there: str) -> bool:
-    """Whether what is wanted is so: a limit may be smaller, and origins may be fewer."""
+    """Whether what is wanted is so: a limit may be smaller, origins may be fewer, a realm have another name."""
     if key in ("max_http_request_size", "max_document_size"):
         return wanted.isascii() and wanted.isdecimal() and int(wanted) <= int(there)
     if (section, key) == ("cors", "origins"):
         return _listed(wanted) <= _listed(there)
     if (section, key) == ("cors", "methods"):
         return _listed(wanted.upper()) <= _listed(there)
+    if key == "WWW-Authenticate":
+        return wanted.lower().startswith("basic realm=")
     return wanted == there
 
 
