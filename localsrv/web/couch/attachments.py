@@ -24,6 +24,7 @@ from localsrv.web.couch.document_json import new_boundary
 from localsrv.web.couch.documents import (
     answer_of_write,
     document_id,
+    may_design,
     may_write,
     revision_of,
     winner,
@@ -165,9 +166,9 @@ async def _chunks(request: web.Request) -> AsyncIterator[bytes]:
 
 async def delete(request: web.Request) -> web.StreamResponse:
     ident, name = document_id(request), param(request, "name")
+    may_design(request, ident)
     if named_rev(request, _query(request).rev) is None:
         _existing(winner(request, ident), name)
-    may_write(request, ident)
     document = _changed(request, ident)
     if document is None:
         raise CouchError(409, "conflict", CONFLICT)

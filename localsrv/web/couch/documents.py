@@ -54,7 +54,12 @@ def document_id(request: web.Request) -> str:
 def may_write(request: web.Request, ident: str) -> None:
     """That the id can be one, and that the grant may write it. Raises CouchError, Forbidden."""
     checked_id(ident)
-    if ident[0] == "_" and ident.startswith(DESIGN):
+    may_design(request, ident)
+
+
+def may_design(request: web.Request, ident: str) -> None:
+    """That the grant may write it, if it is a design document's id. Raises Forbidden."""
+    if ident[:1] == "_" and ident.startswith(DESIGN):
         require(request, "sync")
 
 
@@ -224,8 +229,8 @@ async def delete(request: web.Request) -> web.StreamResponse:
     if ident.startswith(local.PREFIX):
         return await local.remove(request, ident.removeprefix(local.PREFIX))
     query = revision_query(request.query.items()) if "?" in request.raw_path else RevisionQuery()
+    may_design(request, ident)
     winner(request, ident)
-    may_write(request, ident)
     revision = named_rev(request, query.rev)
     if revision is None:
         raise CouchError(409, "conflict", CONFLICT)

@@ -330,6 +330,9 @@ async def test_scopes(couch: Couch) -> None:
         ("POST", "", {"json": {"_id": "_design/x"}}),
         ("PUT", "/_design/x/a.txt", {"data": b"x"}),
         ("PUT", "/_design%2Fx/a.txt", {"data": b"x"}),
+        ("DELETE", "/_design/x?rev=1-a", {}),
+        ("DELETE", "/_design%2Fx?rev=1-a", {}),
+        ("DELETE", "/_design%2Fx/a.txt?rev=1-a", {}),
         ("COPY", "/a", {"headers": {"Destination": "_design/x"}}),
     ):
         answer = await writer.ask(method, path, **options)
