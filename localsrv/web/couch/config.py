@@ -89,7 +89,7 @@ def _check_node(request: web.Request) -> None:
 
 
 def _is_same(section: str, key: str, wanted: str, there: str) -> bool:
-    """Whether what is wanted is so: a limit may be smaller, origins may be fewer, a realm have another name."""
+    """Whether what is wanted is so: a limit may be smaller, origins fewer, a realm named otherwise."""
     if key in ("max_http_request_size", "max_document_size"):
         return wanted.isascii() and wanted.isdecimal() and int(wanted) <= int(there)
     if (section, key) == ("cors", "origins"):
