@@ -12,7 +12,15 @@ import orjson
 
 from localsrv.model.mango_order import OrderKey, order_key
 from localsrv.model.mango_request import invalid_bookmark
-from localsrv.store.mango_values import ARRAYS, END, OBJECTS, SqlKey, span_of, value_of
+from localsrv.store.mango_values import (
+    ARRAYS,
+    END,
+    LOWEST_NUMBER,
+    OBJECTS,
+    SqlKey,
+    span_of,
+    value_of,
+)
 
 
 class Term(NamedTuple):
@@ -65,10 +73,12 @@ def _key(value: Any) -> SqlKey:
             raise ValueError
         orjson.loads(text)
         return text.encode()
+    if value == LOWEST_NUMBER and isinstance(value, float):
+        return value  # stands for all numbers that are lower
     span = span_of(value)
-    if not isinstance(value, list) and span.is_exact:
-        return span.low
-    raise ValueError
+    if isinstance(value, list) or not span.is_exact:
+        raise ValueError
+    return span.low
 
 
 def segments(

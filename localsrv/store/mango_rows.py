@@ -16,6 +16,7 @@ from localsrv.model.mango_fields import set_value
 from localsrv.model.mango_order import OrderKey
 from localsrv.model.selector import conditions
 from localsrv.model.selector_match import check_of
+from localsrv.store import deadline
 from localsrv.store.catalog import CollectionState
 from localsrv.store.driver import Connection
 from localsrv.store.mango_position import Position, band_of
@@ -73,7 +74,10 @@ class Rows:
 
     def _passes(self, row: Row, checks: list[Callable[[Any], bool]]) -> bool:
         document = self.document(row)
-        return all(check(document) for check in checks)
+        passes = all(check(document) for check in checks)
+        if deadline.is_past():  # SQLite asks only between its own steps
+            self._connection.interrupt()
+        return passes
 
     def document(self, row: Row) -> dict[str, Any]:
         """The document as a selector sees it."""

@@ -25,8 +25,11 @@ from localsrv.store.mango_values import (
 MAX_CONDITIONS = 300
 """Conditions of one selector that are written in SQL; the rest is checked in memory."""
 
-MAX_LIST = 10_000
-"""Values of one `$in` that are written in SQL."""
+MAX_CONSTANTS = 2_000
+"""Values of all lists of one selector (`$in`, `$nin`, `$all`) that are written in SQL."""
+
+MAX_ELEMENTS = 8
+"""How deep conditions on elements may lie in each other in SQL: it takes expressions of limited depth."""
 
 _JSON_TYPES = {
     "null": "'null'",
@@ -62,6 +65,8 @@ class Compiler:
         self._literals = literals
         self._aliases = 0
         self._left = MAX_CONDITIONS
+        self._constants_left = MAX_CONSTANTS
+        self._depth = 0
 
     def bind(self, value: SqlKey) -> str:
         """A constant in SQL."""
@@ -156,7 +161,7 @@ class Compiler:
         if source.is_text:
             return NEVER
         kind = f"{source.kind} = '{'object' if is_map else 'array'}'"
-        if self._literals or source.each is None:
+        if self._literals or source.each is None or self._depth == MAX_ELEMENTS:
             return Condition(kind, False)
         self._aliases += 1
         alias = f"e{self._aliases}"
@@ -169,7 +174,9 @@ class Compiler:
                 return None
             return source_at(path, own.scalar, f"{own.kind} IN ('array', 'object')")
 
+        self._depth += 1
         inner = self._node(node.part, source_of)
+        self._depth -= 1
         rows = f"SELECT 1 FROM {source.each} AS {alias} WHERE"
         if node.operator == "$allMatch":
             if not inner.is_exact:
@@ -226,8 +233,9 @@ class Compiler:
             argument = [item for item in argument if isinstance(item, str)]
         if not argument:
             return NEVER
-        spans = [span_of(item) for item in argument]
-        if len(argument) > MAX_LIST or not all(span.is_exact for span in spans):
+        self._constants_left -= len(argument)
+        spans = [span_of(item) for item in argument[: MAX_CONSTANTS + 1]]
+        if self._constants_left < 0 or not all(span.is_exact for span in spans):
             return _present(source)._replace(is_exact=False)
         itself = f"{source.key} IN ({', '.join(self.bind(span.low) for span in spans)})"
         if source.is_text:
@@ -247,9 +255,11 @@ class Compiler:
         if not argument or source.is_text:
             return NEVER
         kind = f"{source.kind} = 'array'"
-        exact = [item for item in argument if span_of(item).is_exact]
-        is_exact = len(exact) == len(argument)
-        if self._literals or source.each is None or not is_exact or len(argument) > MAX_CONDITIONS:
+        self._constants_left -= len(argument)
+        self._left -= len(argument)
+        if self._literals or source.each is None or min(self._left, self._constants_left) < 0:
+            return Condition(kind, False)
+        if not all(span_of(item).is_exact for item in argument):
             return Condition(kind, False)
         terms = []
         for item in argument:

@@ -89,6 +89,13 @@ def table() -> Any:
         connection.close()
 
 
+def nested(operator: str, condition: Any, times: int) -> Any:
+    """A condition within an operator within an operator …"""
+    for _ in range(times):
+        condition = {operator: condition}
+    return condition
+
+
 def fill(connection: Any, found: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Makes these the table's documents and returns them as selectors see them."""
     connection.execute("DELETE FROM t")
@@ -187,8 +194,14 @@ def test_literals_are_the_values(value: Any) -> None:
         {"a": {"$in": list(range(20_000))}},
         {"$and": [{"a": {"$ne": n}} for n in range(5, 3000)]},
         {"a": {"$all": list(range(2000))}},
+        {"$or": [{"a": {"$in": list(range(1000))}} for _ in range(200)]},
+        {"a": nested("$elemMatch", {"$eq": 3}, 90)},
+        {"a": nested("$allMatch", {"b": {"$exists": False}}, 90)},
+        {"a": nested("$not", {"$gt": 2}, 90)},
+        {"a": nested("$elemMatch", {"$or": [{"$eq": 3}, {"$elemMatch": {"$in": [1, 2]}}]}, 40)},
+        {".".join("a" * 90): 1},
     ],
-    ids=["or", "in", "and", "all"],
+    ids=["or", "in", "and", "all", "ins", "elements", "all elements", "not", "or in elements", "path"],
 )
 def test_large_selectors_are_answered(table: Any, selector: dict[str, Any]) -> None:
     stored = fill(table, [{"a": 3}, {"a": [3]}, {"b": 3}])
