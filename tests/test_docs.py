@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -99,7 +100,7 @@ def _environment(server: RunningServer) -> dict[str, str]:
 @pytest.mark.skipif(sys.platform == "win32", reason="not on Windows: the blocks are for a POSIX shell")
 def test_the_first_five_minutes_run_as_written(server: RunningServer, tmp_path: Path) -> None:
     """The shell blocks in one shell, one after the other; then the JavaScript with the key they made."""
-    script = "set -eu\n" + "".join(_five_minutes()) + '\nprintf "\\n%s" "$KEY"\n'
+    script = "set -eu\n" + "".join(_five_minutes()) + '\nprintf "\\n%s\\n%s" "$KEY" "$SYNC"\n'
     script = script.replace("localhost:4680", f"localhost:{server.port}")
     done = subprocess.run(
         ["sh", "-c", script],
@@ -114,34 +115,35 @@ def test_the_first_five_minutes_run_as_written(server: RunningServer, tmp_path: 
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Barbara" in done.stdout
     assert '[{"name":"Grace"},{"name":"Barbara"}]' in done.stdout.replace(", ", ",").replace(": ", ":")
-    assert _javascript(server, tmp_path, key=done.stdout.splitlines()[-1]) == [
-        "Barbara 1928",
-        "Edsger 1930",
-    ]
+    key, sync = done.stdout.splitlines()[-2:]
+    supabase, pouchdb = (_javascript(server, tmp_path, n, KEY=key, SYNC=sync) for n in (0, 1))
+    assert json.loads(supabase) == [{"name": "Barbara", "born": 1928}, {"name": "Edsger", "born": 1930}]
+    everybody = {"Ada 1815", "Grace 1906", "Barbara 1928", "Edsger 1930", "Radia 1951"}
+    assert set(json.loads(pouchdb)) == everybody
 
 
-def _javascript(server: RunningServer, folder: Path, key: str) -> list[str]:
-    """Runs the README's JavaScript; the rows that it printed, as "name born"."""
+def _javascript(server: RunningServer, folder: Path, number: int, **keys: str) -> str:
+    """Runs one of the README's JavaScript blocks; what it printed, as JSON."""
     packages = ROOT / "tests" / "node" / "node_modules"
     node = shutil.which("node")
     if node is None or not packages.exists():
         pytest.skip("Node.js or its packages are not installed")
-    (block,) = [text for language, text in _blocks(ROOT / "README.md") if language == "js"]
+    block = [text for language, text in _blocks(ROOT / "README.md") if language == "js"][number]
     # supabase-js wants a WebSocket at construction, which Node.js has from version 22.
     prelude = 'import ws from "ws";\nglobalThis.WebSocket ??= ws;\n'
     text = prelude + block.replace("localhost:4680", f"localhost:{server.port}")
-    (folder / "five.mjs").write_text(text.replace("console.log(data)", "console.log(JSON.stringify(data))"))
-    (folder / "node_modules").symlink_to(packages)
+    text = re.sub(r"^console\.log\((.*)\);$", r"console.log(JSON.stringify(\1));", text, flags=re.MULTILINE)
+    (folder / "block.mjs").write_text(text)
+    if not (folder / "node_modules").exists():
+        (folder / "node_modules").symlink_to(packages)
     done = subprocess.run(
-        [node, "five.mjs"],
+        [node, "block.mjs"],
         cwd=folder,
-        env=_environment(server) | {"KEY": key},
+        env=_environment(server) | keys,
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    return re.findall(r'"name":"(\w+)","born":(\d+)', done.stdout) and [
-        f"{name} {born}" for name, born in re.findall(r'"name":"(\w+)","born":(\d+)', done.stdout)
-    ]
+    return done.stdout
