@@ -43,9 +43,8 @@ async def bulk_docs(request: web.Request) -> web.Response:
     if not isinstance(new_edits, bool):
         raise CouchError(400, "bad_request", "`new_edits` parameter must be a boolean.")
     if body.get("all_or_nothing") is True:
-        raise CouchError(
-            417, "not_implemented", "`all_or_nothing` is not supported: each document is written for itself."
-        )
+        refusal = {"error": "not_implemented", "reason": "all_or_nothing is not supported"}
+        return json_answer([refusal for _ in documents], status=417)
     drafts = [draft_of(document) for document in documents]
     lacking = [draft for draft in drafts if draft.id is None]
     for draft, made in zip(lacking, new_ids(len(lacking)), strict=True):

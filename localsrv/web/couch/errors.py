@@ -53,6 +53,7 @@ _BY_CODE: Mapping[str, tuple[int, str, str]] = {
     "attachment-not-found": (404, "not_found", "Document is missing attachment"),
     "collection-exists": (412, "file_exists", "The database could not be created, the file already exists."),
     "conflict": (409, "conflict", CONFLICT),
+    "too-large": (413, "too_large", "the request entity is too large"),
     "document-exists": (409, "conflict", CONFLICT),
     "revision-conflict": (409, "conflict", CONFLICT),
     "unauthenticated": (401, "unauthorized", "You are not authorized to access this db."),
@@ -99,7 +100,8 @@ def words(error: Exception) -> tuple[int, str, str]:
     if known is not None:
         return known
     if error.code == "invalid-json":
-        return 400, "bad_request", f"invalid UTF-8 JSON: {_told(error)}"
+        # CouchDB's words to the letter, which tests of clients look for; what it does not know says itself.
+        return 400, "bad_request", "invalid UTF-8 JSON" if error.details else _told(error)
     name = _ERROR_BY_CODE.get(error.code) or _ERRORS.get(error.status)
     if name is None:
         name = "bad_request" if isinstance(error, BadRequest) else "internal_server_error"

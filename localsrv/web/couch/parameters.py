@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from localsrv.base.errors import LocalsrvError
 from localsrv.web.couch.bodies import parse
 from localsrv.web.couch.errors import CouchError, query_parse_error
 
@@ -52,15 +51,13 @@ def json_value(parameters: Parameters, name: str, *, decoded: bool = False) -> A
     """A parameter that is JSON; `decoded` when it comes from a JSON body. None when absent, or null.
 
     Raises:
-        CouchError: it is no JSON.
+        BadRequest, CouchError: it is no JSON.
     """
     value = parameters.get(name)
     if value is None or decoded:
         return value
     try:
         return parse(value.encode(), where=f"parameter `{name}`")
-    except LocalsrvError as error:
-        raise query_parse_error(f"Invalid JSON in `{name}`: {error.message}") from None
     except UnicodeEncodeError:
         raise CouchError(400, "bad_request", "invalid UTF-8 JSON") from None
 

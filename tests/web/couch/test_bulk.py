@@ -130,12 +130,14 @@ async def test_other_refusals(couch: Couch) -> None:
     cases: list[tuple[dict[str, Any], int, str]] = [
         ({"data": b'{"docs":[', "headers": JSON}, 400, "bad_request"),
         ({"data": b'{"docs":[]}', "headers": {"Content-Type": "text/plain"}}, 415, "bad_content_type"),
-        ({"json": {"docs": [], "all_or_nothing": True}}, 417, "not_implemented"),
         ({"data": io.BytesIO(b'{"docs":[]}' + b" " * (1 << 20)), "headers": JSON}, 413, "too_large"),
     ]
     for options, status, error in cases:
         answer = await couch.ask("POST", PATH, **options)
         assert (answer.status, answer.json["error"]) == (status, error)
+    together = await couch.ask("POST", PATH, json={"docs": [{"_id": "a"}, {}], "all_or_nothing": True})
+    assert (together.status, [row["error"] for row in together.json]) == (417, ["not_implemented"] * 2)
+    assert (await couch.get(""))["doc_count"] == 0
     missing = await couch.server.ask("POST", "/apps/shop/couch/none/_bulk_docs", json={"docs": []})
     assert (missing.status, missing.json["reason"]) == (404, "Database does not exist.")
     assert (await couch.ask("GET", PATH)).status == 405
