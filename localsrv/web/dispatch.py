@@ -22,7 +22,7 @@ from localsrv.web.context import APPLICATION, CALL, CORS, Call, Services
 from localsrv.web.guard import Guard
 from localsrv.web.headers import Cors, decorate
 from localsrv.web.hosting import serve_app_file, serve_dashboard_file
-from localsrv.web.routes import ADMIN, ANY, Face, Route, RouteTable, decoded_segments
+from localsrv.web.routes import ADMIN, ANY, Face, Route, RouteTable, couch_segments, decoded_segments
 
 log = logging.getLogger("localsrv.web")
 
@@ -231,6 +231,8 @@ class Dispatcher:
             below = ["apps", site.app, *segments]
         else:
             below = segments
+        if below[2:3] == ["couch"]:
+            below = couch_segments(below)
         found = self._table.find(below)
         if not found and "couch" in below[:3]:  # CouchDB passes over empty segments
             found = self._table.find([s for s in below if s])

@@ -184,3 +184,16 @@ def decoded_segments(path: str) -> list[str]:
                 hint="No name here can hold one: leave %00 out.",
             )
     return segments
+
+
+def couch_segments(segments: list[str]) -> list[str]:
+    """A path of the sync face, in the form in which routes are written.
+
+    `_design%2Fname` is `_design/name`, as in CouchDB; what is below a design document may end with a slash.
+    """
+    database, rest = segments[:4], segments[4:]
+    if rest and rest[0].startswith(("_design/", "_local/")):
+        rest = [*rest[0].split("/", 1), *rest[1:]]
+    if rest[:1] == ["_design"] and len(rest) > 3 and rest[-1] == "":
+        rest = rest[:-1]
+    return [*database, *rest]

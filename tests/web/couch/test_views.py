@@ -173,6 +173,16 @@ async def test_post_takes_the_same_parameters(views: Couch) -> None:
     assert await post({}) == N
 
 
+ADDRESSES = ["/_design%2Fd/_view/by_n", "/_design%2fd/_view/by_n", "/_design/d/_view/by_n/"]
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+async def test_ways_to_write_an_address(views: Couch, address: str) -> None:
+    assert (await views.get(f"{address}?limit=0"))["total_rows"] == 9
+    assert (await views.ask("GET", "/_design%2Fd/_info")).json["name"] == "d"
+    assert (await views.get("/_design%2Fd"))["_id"] == "_design/d"
+
+
 async def test_several_queries(views: Couch) -> None:
     asked = [{"key": 1}, {"startkey": 7, "descending": False}, {"limit": 1, "skip": 2}]
     done = await views.ask("POST", f"{PATH}by_n/queries", json={"queries": asked})
