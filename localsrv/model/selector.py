@@ -16,7 +16,7 @@ here.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -33,7 +33,6 @@ class Selector:
     """A selector in its normal form. `root` is None for `{}`, which every document matches."""
 
     root: Node | None
-    _source: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     def matches(self, document: Mapping[str, Any]) -> bool:
         """Whether a document (with `_id` and `_rev`) is chosen."""
@@ -69,7 +68,7 @@ def parse_selector(value: Any) -> Selector:
     """
     if not isinstance(value, dict):
         raise MangoError("invalid_selector_json", f"Selector must be a JSON object, not: {shown(value)}")
-    return Selector(normalised(value) if value else None, value)
+    return Selector(normalised(value) if value else None)
 
 
 def conditions(node: Node | None) -> Iterator[At]:

@@ -8,7 +8,7 @@ is read.
 
 A definition's SQL index is built when `_index` makes it, or before the first query that needs it: that is how
 those are made that arrive by replication. It is dropped in the transaction that takes its last definition
-away. SQLite cannot build an index while others write: a build holds the writer for two to five seconds per
+away. SQLite cannot build an index while others write: a build holds the writer for three to six seconds per
 million small documents (docs/performance.md). Each index is an operation of its own, so writes go on between
 two of them; readers never wait.
 """
