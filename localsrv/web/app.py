@@ -27,10 +27,10 @@ from localsrv.web.admin import (
     sign,
 )
 from localsrv.web.context import SERVICES, Services
-from localsrv.web.couch import changes as couch_changes
 from localsrv.web.couch import errors as couch_errors
 from localsrv.web.couch import routes as couch
 from localsrv.web.couch.changes_hub import Hubs
+from localsrv.web.couch.changes_live import HUBS
 from localsrv.web.dispatch import Dispatcher
 from localsrv.web.protocol import Server
 from localsrv.web.rest import errors as rest_errors
@@ -80,7 +80,7 @@ class Runner(web.AppRunner):
         app[SERVICES] = services
         routes = app[openapi.SERVED] = tuple(served())
         app[live.ENDINGS] = set()
-        app[couch_changes.HUBS] = Hubs()
+        app[HUBS] = Hubs()
         app.on_shutdown.append(live.end_all)
         self._dispatcher = Dispatcher(app, services, RouteTable(routes), RENDERERS)
         super().__init__(app, access_log=None, handle_signals=False, **options)

@@ -9,6 +9,7 @@ given.
 
 from __future__ import annotations
 
+from localsrv.store.catalog import newest_change
 from localsrv.store.database import Database
 from localsrv.web.couch.errors import CouchError
 
@@ -43,3 +44,9 @@ def number_of(db: Database, name: str, token: str) -> int:
         return 0
     number = int(digits)
     return number if number <= db.last_seq else 0
+
+
+async def newest_seq(db: Database, name: str) -> int:
+    """The number of a collection's latest change, its design documents' included."""
+    state = db.collection(name)
+    return await db.read(lambda connection: max(newest_change(connection, part) for part in state.parts))

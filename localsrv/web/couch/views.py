@@ -23,13 +23,12 @@ from localsrv.services.views import Views
 from localsrv.store.database import Database, Document
 from localsrv.store.view_snapshot import Snapshot, ViewRow
 from localsrv.web.context import database, param, services
-from localsrv.web.couch.all_docs import newest_seq
 from localsrv.web.couch.answers import text_of
 from localsrv.web.couch.bodies import read_object
 from localsrv.web.couch.contents import Segment
 from localsrv.web.couch.errors import CouchError
 from localsrv.web.couch.included import Included
-from localsrv.web.couch.sequences import token_of
+from localsrv.web.couch.sequences import newest_seq, token_of
 from localsrv.web.couch.streaming import send_parts
 from localsrv.web.couch.view_query import Update, ViewQuery, decoded, view_query
 from localsrv.web.routes import Face, Route

@@ -14,8 +14,8 @@ from yarl import URL
 
 from localsrv.store.database import Database
 from localsrv.store.document_changes import ChangesQuery, DocumentChanges
-from localsrv.web.couch import changes, changes_hub
-from localsrv.web.couch.changes import HUBS
+from localsrv.web.couch import changes_hub, changes_live
+from localsrv.web.couch.changes_live import HUBS
 from tests.support.couch import Couch
 from tests.web.conftest import WebServer
 
@@ -418,7 +418,7 @@ async def test_a_filter_that_fails_later_is_told(shop: Couch) -> None:
 
 
 async def test_a_reader_that_takes_nothing_is_dropped(couch: Couch, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(changes, "SEND_SECONDS", 0.2)
+    monkeypatch.setattr(changes_live, "SEND_SECONDS", 0.2)
     server: WebServer = couch.server
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port, limit=1024)
     target = f"{couch.base}/_changes?feed=continuous&include_docs=true&since=now"
