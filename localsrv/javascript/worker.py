@@ -19,7 +19,7 @@ from typing import Any
 import orjson
 
 from localsrv.base.errors import DesignError, Unavailable
-from localsrv.javascript.frames import BROKEN, HEADER, LAST, MAX_FRAME, PART, REQUEST, frame
+from localsrv.javascript.frames import BROKEN, HEADER, LAST, MAX_FRAME, PART, REQUEST, START_OVER, frame
 
 COMMAND = "--javascript"
 """The argument that makes `localsrv` the child; see `localsrv.__main__`."""
@@ -43,6 +43,9 @@ class Killed(JavaScriptError):
         super().__init__("os_process_error", reason)
         self.took_too_long = took_too_long
 
+
+STARTING_S = 30.0
+"""How long a child may take to start."""
 
 TIMED_OUT = "OS process timed out."
 """CouchDB's words, which clients may know."""
@@ -90,10 +93,12 @@ class Worker:
             Killed: it took too long or broke; the child is ended. Also ended when the caller leaves early.
         """
         ended = False
+        # A process may take its time to start on a busy machine, and no stranger's function runs then.
+        patience_s = max(self._patience_s, STARTING_S) if operation == START_OVER else self._patience_s
         try:
             await self._send(frame(REQUEST, b"\n".join((operation.encode(), orjson.dumps(options), body))))
             while True:
-                kind, content = await self._receive()
+                kind, content = await self._receive(patience_s)
                 if kind == PART:
                     yield content
                     continue
@@ -130,11 +135,11 @@ class Worker:
         except (ConnectionError, OSError, RuntimeError) as error:
             raise Killed(await self._how_it_ended()) from error
 
-    async def _receive(self) -> tuple[int, bytes]:
+    async def _receive(self, patience_s: float) -> tuple[int, bytes]:
         pipe = self._process.stdout
         assert pipe is not None
         try:
-            async with asyncio.timeout(self._patience_s):
+            async with asyncio.timeout(patience_s):
                 length, kind = HEADER.unpack(await pipe.readexactly(HEADER.size))
                 if length > MAX_FRAME:
                     raise Killed("The JavaScript process answered too much.")
