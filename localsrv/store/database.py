@@ -39,11 +39,13 @@ from localsrv.store import (
     listing,
     local_documents,
     mango_indexes,
+    paths,
     reading,
     rules,
 )
 from localsrv.store.blobs import Blobs
 from localsrv.store.catalog import (
+    BEGIN,
     REVS_LIMIT,
     CollectionState,
     all_parts,
@@ -237,6 +239,9 @@ class Database:
             if any(state.casefold() == name.casefold() for state in self._states):
                 raise Conflict(f"`{name}` exists already.", code="collection-exists", details=name)
             states, _ = define(tx, self._states, {name: definition})
+            begin = self._journal.last
+            tx.execute("INSERT INTO localsrv_settings VALUES (?, ?, ?)", (states[name].number, BEGIN, begin))
+            states[name].settings = {BEGIN: begin}
             tx.after_commit(lambda: self._use(states))
 
         await self._writer.submit(operation, alone=True)
@@ -472,6 +477,11 @@ class Database:
         """For each `(id, revision)`, None being the winner: what is known of it, each with its path."""
         state = self.collection(name)
         return await self._read(lambda c: reading.open_many(c, state, asked, latest=latest))
+
+    async def paths(self, name: str, asked: Sequence[tuple[str, str]]) -> list[tuple[str, ...]]:
+        """For each `(id, revision)` it and its known ancestors, newest first. See `paths.paths`."""
+        state = self.collection(name)
+        return await self._read(lambda c: paths.paths(c, state, asked))
 
     async def conflicts(
         self, name: str, after: str | None = None, limit: int = 100

@@ -59,6 +59,7 @@ class LocalPeer:
         self._rules = rules
         self._size = PageSize()
         self._pending: int | None = None
+        self._with_histories = True
 
     async def close(self) -> None:
         """The database belongs to its app."""
@@ -87,7 +88,9 @@ class LocalPeer:
     # ── as a source ────────────────────────────────────────────────────────────────────────────────────────
 
     def expect(self, missing: int, checked: int) -> None:
-        """Bodies cost nothing here."""
+        """Bodies cost nothing here; histories do, and are read along while the target lacks a good part."""
+        if checked:
+            self._with_histories = missing * 4 >= checked
 
     async def page(self, since: Sequence_, *, wait: bool) -> Page:
         """Raises EpochChanged, BadRequest: `since` is none of this file's."""
@@ -118,9 +121,18 @@ class LocalPeer:
             self._pending = found.pending
         else:
             self._pending = max((self._pending or 0) - len(found.changes), 0) if found.more else 0
-        rows = [_row(change) for change in changes]
+        rows = await self._rows(changes)
         page = Page(rows, self._database.encode_seq(found.last_seq), self._pending, not found.more)
         return page, found.last_seq
+
+    async def _rows(self, changes: list[DocumentChange]) -> list[Row]:
+        documents = {c.document.id: c.document for c in changes if c.document is not None and _is_whole(c)}
+        if not self._with_histories:
+            documents = {i: d for i, d in documents.items() if d.rev.startswith("1-")}
+        asked = [(d.id, d.rev) for d in documents.values() if not d.rev.startswith("1-")]
+        found = await self._database.paths(self.name, asked) if asked else []
+        histories = {i: path for (i, _), path in zip(asked, found, strict=True)}
+        return [_row(c, documents.get(c.id), histories.get(c.id)) for c in changes]
 
     async def _filtered(self, changes: list[DocumentChange]) -> list[DocumentChange]:
         kept = self._options.filter
@@ -221,17 +233,19 @@ class LocalPeer:
         await self._database.mark_synced(self.name, peer_id, revisions)
 
 
-def _row(change: DocumentChange) -> Row:
-    whole = None
+def _is_whole(change: DocumentChange) -> bool:
+    """Whether the winner and its history say all there is of a document."""
     document = change.document
-    if (
+    return (
         document is not None
         and len(change.revs) == 1
         and not document.attachments
-        and document.rev.startswith("1-")
         and (document.body is not None or document.deleted)
-    ):
-        whole = Revision(document.id, (document.rev,), deleted=document.deleted, text=document.body or "{}")
+    )
+
+
+def _row(change: DocumentChange, document: Document | None, path: tuple[str, ...] | None) -> Row:
+    whole = None if document is None else _revision(document, path or (document.rev,))
     return Row(change.id, change.revs, change.deleted, whole, change.source)
 
 

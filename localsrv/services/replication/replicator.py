@@ -306,13 +306,12 @@ class Replicator:
 
     async def pause(self, app: str, document: str, *, is_paused: bool) -> None:
         """Stops a stored replication until it is resumed; stays so over a restart. Raises NotFound."""
-        row = self.row(app, document)
+        state = "paused" if is_paused else "initializing"
+        await self._put(replace(self.row(app, document), is_paused=is_paused, state=state, errors=0))
         job = self.job_of(app, document)
         if is_paused and job is not None:
             await job.stop()
             self._jobs.pop(job.key, None)
-        state = "paused" if is_paused else "initializing"
-        await self._put(replace(row, is_paused=is_paused, state=state, errors=0))
         await self._store.note(app, document, "paused" if is_paused else "resumed", "")
         if not is_paused:
             await self.noticed(app)
@@ -417,7 +416,7 @@ class Replicator:
         if job.key.document is None:
             return
         row = self._rows.get((job.key.app, job.key.document))
-        if row is None:
+        if row is None or row.is_paused:  # it is being stopped
             return
         status = job.status
         info = {"error": words(status.error)} if status.error else job.progress.info()

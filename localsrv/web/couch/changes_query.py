@@ -7,7 +7,7 @@ whose value CouchDB passes over (`descending=no`) are refused here where they ar
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from localsrv.store.database import Database
@@ -65,7 +65,7 @@ def changes_arguments(
     heartbeat = _heartbeat(given.get("heartbeat"))
     timeout = _natural(given, "timeout")
     descending = flag(given, "descending")
-    included = Included.of(given)
+    included = replace(Included.of(given), revisions=flag(given, "revs"))
     return ChangesArguments(
         feed,
         None if since == "now" and not descending else 0 if since == "now" else number_of(db, name, since),
@@ -103,8 +103,8 @@ def _natural(given: Mapping[str, str], name: str) -> int | None:
     if value is None:
         return None
     if not _is_number(value):
-        reason = f"The {name} parameter should be a non-negative integer"
-        raise CouchError(400, "bad_request", reason)
+        what = "value" if _is_number(value.removeprefix("-")) else "parameter"
+        raise CouchError(400, "bad_request", f"The {name} {what} should be a non-negative integer")
     return int(value)
 
 
@@ -113,7 +113,10 @@ def _heartbeat(value: str | None) -> float | None:
         return None
     if value == "true":
         return LONGEST_WAIT
-    if not _is_number(value) or int(value) == 0:
+    if not _is_number(value.removeprefix("-")):
+        reason = "Invalid heartbeat value. Expecting a positive integer value (in milliseconds)."
+        raise CouchError(400, "bad_request", reason)
+    if int(value) <= 0:
         reason = "The heartbeat value should be a positive integer (in milliseconds)."
         raise CouchError(400, "bad_request", reason)
     return min(int(value) / 1000, LONGEST_WAIT)

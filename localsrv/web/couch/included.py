@@ -12,16 +12,21 @@ from localsrv.store.driver import Connection
 from localsrv.store.reading import Document
 from localsrv.web.couch.answers import text_of
 from localsrv.web.couch.contents import Segment
-from localsrv.web.couch.document_json import Show, shown
+from localsrv.web.couch.document_json import Show, revisions_text, shown
 from localsrv.web.couch.parameters import Parameters, flag
 
 
 @dataclass(frozen=True, slots=True)
 class Included:
-    """How documents are shown. `att_encoding_info` is accepted: no attachment here is kept compressed."""
+    """How documents are shown. `att_encoding_info` is accepted: no attachment here is kept compressed.
+
+    `revisions` adds `_revisions`, which CouchDB's lists do not have: our replicator asks a feed for it, and
+    so needs no further request for a document that was edited.
+    """
 
     conflicts: bool = False
     attachments: bool = False
+    revisions: bool = False
 
     @classmethod
     def of(cls, parameters: Parameters) -> Included:
@@ -36,12 +41,22 @@ class Included:
         losing: dict[str, list[str]] = {}
         if self.conflicts:
             losing = await _conflicts(db, name, [d.id for d in documents if d is not None])
+        paths: dict[str, tuple[str, ...]] = {}
+        if self.revisions:
+            asked = [(d.id, d.rev) for d in documents if d is not None]
+            found = await db.paths(name, asked)
+            paths = {i: path for (i, _), path in zip(asked, found, strict=True)}
         return [
-            [b"null"] if one is None else self._segments(name, one, losing.get(one.id)) for one in documents
+            [b"null"] if one is None else self._segments(name, one, losing.get(one.id), paths.get(one.id))
+            for one in documents
         ]
 
-    def _segments(self, name: str, document: Document, losing: list[str] | None) -> list[Segment]:
+    def _segments(
+        self, name: str, document: Document, losing: list[str] | None, path: Sequence[str] | None
+    ) -> list[Segment]:
         fields = {"_conflicts": text_of(losing)} if losing else {}
+        if path is not None and not document.rev.startswith("1-"):
+            fields["_revisions"] = revisions_text(path)
         show = Show.INLINE if self.attachments else Show.STUBS
         return shown(name, document, show=show, fields=fields).json
 
