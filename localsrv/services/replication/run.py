@@ -134,17 +134,34 @@ class Run:
     # ── moving revisions ───────────────────────────────────────────────────────────────────────────────────
 
     async def _transfer(self, since: Sequence_) -> None:
+        """Moves everything. When a page fails, those before it are finished and counted all the same."""
         queue: asyncio.Queue[asyncio.Task[None] | None] = asyncio.Queue(IN_FLIGHT)
+        reader = asyncio.create_task(self._read_ahead(since, queue))
         try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._read(since, queue, group))
-                await self._follow(queue)
-        except BaseExceptionGroup as failed:
-            raise _first(failed) from failed
+            await self._follow(queue)
+            await reader
         finally:
+            tasks = [reader, *(task for _, task in self._under_way)]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             self._count()
 
-    async def _read(self, since: Sequence_, queue: asyncio.Queue[Any], group: asyncio.TaskGroup) -> None:
+    async def _read_ahead(self, since: Sequence_, queue: asyncio.Queue[Any]) -> None:
+        """Ends the queue when the feed ends or fails; its error is for whoever awaits this."""
+        try:
+            await self._read(since, queue)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is not None and not task.cancelling():  # the file was closed: nobody asked us to stop
+                await queue.put(None)
+            raise
+        except Exception:
+            await queue.put(None)
+            raise
+        await queue.put(None)
+
+    async def _read(self, since: Sequence_, queue: asyncio.Queue[Any]) -> None:
         """Reads pages ahead. A run that is not continuous ends where the feed ended when it began, or soon
         after: what is changed meanwhile may still come."""
         at, is_live, left = since, False, None
@@ -152,7 +169,7 @@ class Run:
             page = await self._page(at, wait=is_live)
             if left is None and page.pending is not None:
                 left = page.pending + len(page.rows)
-            task = group.create_task(self._process(page.rows, self._is_blind))
+            task = asyncio.create_task(self._process(page.rows, self._is_blind))
             self._under_way.append((page, task))
             await queue.put(task)
             at, is_live = page.last_seq, page.is_end
@@ -161,7 +178,6 @@ class Run:
             if page.is_end:
                 self._is_blind = False
             if not self._options.continuous and (page.is_end or (left is not None and left <= 0)):
-                await queue.put(None)
                 return
 
     async def _page(self, since: Sequence_, *, wait: bool) -> Page:
@@ -321,11 +337,3 @@ class Run:
         with contextlib.suppress(LocalsrvError, TimeoutError):
             async with asyncio.timeout(_LAST_CHECKPOINT_S):
                 await self._save()
-
-
-def _first(failed: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The first real error of a group; the cancellations are its consequence."""
-    leaves: list[BaseException] = []
-    for error in failed.exceptions:
-        leaves.append(_first(error) if isinstance(error, BaseExceptionGroup) else error)
-    return next((e for e in leaves if isinstance(e, LocalsrvError)), leaves[0])

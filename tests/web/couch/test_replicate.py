@@ -310,7 +310,8 @@ async def test_the_admin_api(web_server: WebServer) -> None:
 
     async def caught_up() -> Any:
         found = (await web_server.ask("GET", f"{API}/mine")).json
-        return found if found["progress"]["docs_written"] == 1 and found["state"] == "running" else None
+        done = found["progress"]["docs_written"] == 1 and found["progress"]["changes_pending"] == 0
+        return found if done and found["state"] == "running" else None
 
     found = await until(caught_up, "the first document")
     assert found["definition"]["source"]["url"] == f"{web_server.url}{ROOT}/a"
