@@ -59,6 +59,8 @@ class Replicator:
         self._secrets = Secrets(vault)
         self._device = device
         self._jobs: dict[Key, Job] = {}
+        self._given: dict[Key, Mapping[Side, Credentials]] = {}
+        """The credentials of replications that are asked for in passing."""
         self._rows: dict[tuple[str, str], ReplicationRow] = {}
         self.news = News()
         self._definitions: dict[tuple[str, str], Replication] = {}
@@ -102,16 +104,19 @@ class Replicator:
     # ── asked for in passing: POST /_replicate ─────────────────────────────────────────────────────────────
 
     async def begin(self, app: str, body: Mapping[str, Any]) -> Job:
-        """Starts what `_replicate` was asked for, or joins the one that runs already. Its credentials are
-        held in memory. Raises InvalidValue."""
+        """Starts what `_replicate` was asked for, or joins the one that runs already, which goes on with
+        the credentials that were given last. They are held in memory. Raises InvalidValue."""
         definition, credentials = parse_replication(body)
         check_filter(definition)
         self._refuse_own(definition)
         key = Key(app, definition.id(self._device, app))
-        found = self._jobs.get(key)
+        found, known = self._jobs.get(key), self._given.get(key)
+        self._given[key] = credentials
         if found is not None and not found.is_over:
+            if known != credentials:
+                found.now()
             return found
-        job = self._make(key, definition, credentials, is_persistent=False)
+        job = self._make(key, definition, is_persistent=False)
         self._jobs[key] = job
         self._forget_ended()
         job.start()
@@ -127,12 +132,14 @@ class Replicator:
             raise NotFound("There is no such replication.", code="no-replication", details=ident[:100])
         await job.stop()
         del self._jobs[job.key]
+        self._given.pop(job.key, None)
         return job.key.id
 
     def _forget_ended(self) -> None:
         ended = [key for key, job in self._jobs.items() if job.is_over and key.document is None]
         for key in ended[:-ENDED_KEPT]:
             del self._jobs[key]
+            self._given.pop(key, None)
 
     # ── stored: documents of `_replicator` ─────────────────────────────────────────────────────────────────
 
@@ -227,7 +234,7 @@ class Replicator:
                 raise InvalidValue("The document holds credentials that no keyring took.")
             ident = definition.id(self._device, app)
             self._refuse_duplicate(app, document, ident)
-            job = self._make(Key(app, ident, document), definition, None, is_persistent=True)
+            job = self._make(Key(app, ident, document), definition, is_persistent=True)
         except LocalsrvError as error:
             await self._put(replace(row, state="failed", errors=1, info={"error": words(error)}))
             await self._store.note(app, document, "failed", words(error))
@@ -258,6 +265,7 @@ class Replicator:
         """Ends and forgets everything of an app that goes."""
         for key in [key for key in self._jobs if key.app == app]:
             await self._jobs.pop(key).stop()
+            self._given.pop(key, None)
         self._rows = {k: row for k, row in self._rows.items() if k[0] != app}
         await self._store.forget(app)
 
@@ -378,18 +386,11 @@ class Replicator:
 
     # ── inside ─────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _make(
-        self,
-        key: Key,
-        definition: Replication,
-        credentials: Mapping[Side, Credentials] | None,
-        *,
-        is_persistent: bool,
-    ) -> Job:
-        """`credentials` None: those in the keyring."""
+    def _make(self, key: Key, definition: Replication, *, is_persistent: bool) -> Job:
+        """A job that looks for its credentials at each try: where they were given, or in the keyring."""
 
         async def open_peers() -> tuple[Peer, Peer]:
-            found = await self._secrets.find(definition) if credentials is None else credentials
+            found = self._given[key] if key.document is None else await self._secrets.find(definition)
             database = (await self._apps.open(key.app)).database
             return tuple(  # type: ignore[return-value] # two sides, two peers
                 self._peer(database, definition, definition.endpoint(side), found[side]) for side in SIDES

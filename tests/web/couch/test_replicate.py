@@ -124,6 +124,28 @@ async def test_a_peer_that_refuses_is_told_in_the_answer(web_server: WebServer) 
     assert "no" not in answer.json["reason"].split()
 
 
+async def test_asked_for_again_with_other_credentials(web_server: WebServer) -> None:
+    """A replication whose credentials are refused goes on at once with those that are given then."""
+    await make(web_server, "a", "b")
+    await put(web_server, "a", "doc", n=1)
+    body = {"target": "b", "continuous": True}
+    source = {"url": f"{web_server.url}{ROOT}/a", "auth": {"basic": {"username": "owner", "password": "no"}}}
+    begun = await replicate(web_server, source=source, **body)
+
+    async def crashing() -> bool:
+        (job,) = (await web_server.ask("GET", f"{ROOT}/_scheduler/jobs")).json["jobs"]
+        return bool(job["history"][0]["type"] == "crashed")
+
+    await until(crashing, "the refusal")
+    again = await replicate(web_server, source=url(web_server, "a"), **body)
+    assert (again.status, again.json) == (202, begun.json)
+
+    async def arrived() -> bool:
+        return (await web_server.ask("GET", f"{ROOT}/b/doc")).status == 200
+
+    await until(arrived, "the document")
+
+
 async def test_continuous_and_cancel(web_server: WebServer) -> None:
     await make(web_server, "a", "b")
     body = {"source": url(web_server, "a"), "target": "b", "continuous": True}
