@@ -9,6 +9,7 @@ the same again and again; the memory is bounded, and forgotten when apps come or
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -27,6 +28,8 @@ from localsrv.web.routes import ADMIN, ANY, Face, Route, RouteTable, couch_segme
 log = logging.getLogger("localsrv.web")
 
 Renderer = Callable[[LocalsrvError], web.Response]
+
+_COUCH_PATH = re.compile(r"(?:/apps/[^/?]*)?/couch(?:[/?]|$)")
 
 REMEMBERED_PATHS = 4096
 REMEMBERED_LENGTH = 512
@@ -216,7 +219,9 @@ class Dispatcher:
     def _guessed_face(self, request: web.Request) -> Face:
         """Whose errors to speak before the route is known."""
         couch = self._services.addresses.couch
-        if "/couch" in request.raw_path or (couch is not None and _port(request) == couch.port):
+        if "/couch" in request.raw_path and _COUCH_PATH.match(request.raw_path):
+            return Face.COUCH
+        if couch is not None and _port(request) == couch.port:
             return Face.COUCH
         return Face.REST if "/rest/v1/" in request.raw_path else Face.API
 

@@ -163,6 +163,8 @@ async def test_a_long_list_comes_in_parts(couch: Couch) -> None:
         answer = await couch.ask("GET", f"/_all_docs?include_docs=true{parameters}")
         assert answer.headers["Transfer-Encoding"] == "chunked"
         assert [row["doc"]["n"] for row in answer.json["rows"]] == [doc["n"] for doc in wanted]
+        head = await couch.ask("HEAD", f"/_all_docs?include_docs=true{parameters}")
+        assert (head.status, head.body) == (200, b"")
     keys = {"keys": [doc["_id"] for doc in docs]}
     assert len((await couch.ask("POST", "/_all_docs", json=keys)).json["rows"]) == 2500
 
