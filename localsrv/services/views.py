@@ -85,10 +85,10 @@ class IndexState:
     """
 
     seq: int
-    is_building: bool
-    waiting: int
-    file_bytes: int
-    row_bytes: int
+    is_building: bool = False
+    waiting: int = 0
+    file_bytes: int = 0
+    row_bytes: int = 0
 
 
 class Views:

@@ -693,3 +693,13 @@ async def test_an_absent_database(couch: Couch) -> None:
     ):
         done = await absent.ask(method, path, json=body)
         assert (done.status, done.json["reason"]) == (404, "Database does not exist."), done.body
+
+
+async def test_where_the_indexes_of_a_query_document_stand(couch: Couch) -> None:
+    await couch.ask("PUT", "/_design/unused", json={})
+    made = await couch.ask("POST", "/_index", json={"index": {"fields": ["a"]}, "ddoc": "q", "name": "n"})
+    assert made.status == 200
+    told = await couch.ask("GET", "/_design/q/_info")
+    assert (told.status, told.json["name"]) == (200, "q")
+    assert told.json["view_index"]["language"] == "query"
+    assert told.json["view_index"]["update_seq"] == (await couch.ask("GET", "")).json["update_seq"]
