@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from aiohttp import web
@@ -21,7 +22,9 @@ from localsrv.web.routes import Face, Route
 Result = str | Exception
 """The revision that was written, or why it was not."""
 
-DESIGN = "_design/"
+AT_ONCE = 1000
+"""Documents that are looked at before other requests have their turn."""
+
 NOT_ALLOWED = CouchError(
     403, "forbidden", "You are not allowed to write design documents: that needs a key with the scope `sync`."
 )
@@ -45,7 +48,10 @@ async def bulk_docs(request: web.Request) -> web.Response:
     if body.get("all_or_nothing") is True:
         refusal = {"error": "not_implemented", "reason": "all_or_nothing is not supported"}
         return json_answer([refusal for _ in documents], status=417)
-    drafts = [draft_of(document) for document in documents]
+    drafts: list[Draft] = []
+    for at in range(0, len(documents), AT_ONCE):
+        drafts += [draft_of(document) for document in documents[at : at + AT_ONCE]]
+        await asyncio.sleep(0)
     lacking = [draft for draft in drafts if draft.id is None]
     for draft, made in zip(lacking, new_ids(len(lacking)), strict=True):
         draft.id = made
@@ -60,10 +66,13 @@ async def _write(request: web.Request, drafts: list[Draft], *, new_edits: bool) 
     refused: dict[int, Result] = {}
     edits = []
     places: list[int] = []
+    local: list[int] = []
     for at, draft in enumerate(drafts):
+        if at % AT_ONCE == AT_ONCE - 1:
+            await asyncio.sleep(0)
         ident = draft.id or ""
         if ident[0] == "_" and ident.startswith(LOCAL):
-            refused[at] = await _local(request, draft)
+            local.append(at)
         elif ident[0] == "_" and not may_design:
             refused[at] = NOT_ALLOWED
         else:
@@ -76,6 +85,8 @@ async def _write(request: web.Request, drafts: list[Draft], *, new_edits: bool) 
                 refused[at] = error
     done = dict(zip(places, await write(request, name, edits, new_edits=new_edits), strict=True))
     done.update(refused)
+    for at in local:
+        done[at] = await _local(request, drafts[at])
     return [done[at] for at in range(len(drafts))]
 
 

@@ -110,6 +110,7 @@ WRONG = [
     ({"docs": [{"_id": "fine", "_rev": "1-f"}, {"_id": "a"}], "new_edits": False}, "bad_request",
      "When `new_edits: false`, the document needs `_rev` or `_revisions` specified"),
     ({"docs": [{"_id": "fine"}, {"_id": "a", "_attachments": {"t": {"data": "!"}}}]}, None, None),
+    ({"docs": [{"_id": "_local/fine"}, {"_id": "a", "_attachments": {"t": {"data": "!"}}}]}, None, None),
     ([], "bad_request", "Request body must be a JSON object"),
 ]  # fmt: skip
 
@@ -124,6 +125,7 @@ async def test_a_request_that_cannot_be_read_stores_nothing(
     assert answer.json["error"] == (error or answer.json["error"])
     assert answer.json["reason"] == (reason or answer.json["reason"])
     assert couch.stored() == before
+    assert (await couch.get("/_local_docs"))["rows"] == []
 
 
 async def test_other_refusals(couch: Couch) -> None:
