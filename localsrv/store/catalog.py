@@ -40,6 +40,9 @@ DESIGN = "_design/"
 REVS_LIMIT = 1000
 """Revisions kept on each branch of a tree unless set (CouchDB's `_revs_limit`)."""
 
+BEGIN = "begin"
+"""The setting of a database that a client made: the newest sequence number of the file at that time."""
+
 _HIDDEN = "localsrv_design_"
 
 _SCALARS = frozenset({str, int, float, bool, type(None)})

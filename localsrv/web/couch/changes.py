@@ -22,7 +22,7 @@ from localsrv.web.couch.contents import Segment
 from localsrv.web.couch.errors import CouchError
 from localsrv.web.couch.parameters import json_value
 from localsrv.web.couch.request_object import request_object
-from localsrv.web.couch.sequences import newest_seq
+from localsrv.web.couch.sequences import begin_of, newest_seq
 from localsrv.web.couch.streaming import send_parts
 from localsrv.web.live import ending_of
 from localsrv.web.routes import Face, Route
@@ -38,11 +38,10 @@ async def post(request: web.Request) -> web.StreamResponse:
 
 async def _changes(request: web.Request, body: Mapping[str, Any] | None) -> web.StreamResponse:
     db, name = database(request), param(request, "db")
-    number = db.collection(name).number
+    number, begin = db.collection(name).number, begin_of(db, name)
     wanted = changes_arguments(request.query, request.headers.get("Last-Event-ID"), db, name)
-    view = ChangesView(
-        db, name, number, wanted.all_leaves, wanted.included, await _filter(request, wanted, body)
-    )
+    passing = await _filter(request, wanted, body)
+    view = ChangesView(db, name, number, begin, wanted.all_leaves, wanted.included, passing)
     since = await newest_seq(db, name) if wanted.since is None else wanted.since
     if wanted.feed is Feed.NORMAL or request.method == "HEAD":
         return await send_parts(request, db, _normal_parts(view, wanted, since))

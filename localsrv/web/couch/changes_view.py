@@ -70,12 +70,14 @@ def joined(segments: list[Segment]) -> list[Segment]:
 class ChangesView:
     """What is seen of a database. `included` None leaves the documents out.
 
-    `number` is the collection's own: another one of the same name is another database.
+    `number` is the collection's own: another one of the same name is another database. `begin` is from where
+    its tokens count.
     """
 
     db: Database
     name: str
     number: int
+    begin: int
     all_leaves: bool
     included: Included | None
     filter: ChangesFilter | None
@@ -87,7 +89,7 @@ class ChangesView:
 
     def token(self, seq: int) -> str:
         """A sequence number as JSON text."""
-        return f'"{self.db.encode_seq(seq)}{ending_of(self.number)}"'
+        return f'"{max(0, seq - self.begin)}-{self.db.epoch}{ending_of(self.number)}"'
 
     async def read(
         self, since: int, *, limit: int | None = None, until: int | None = None, descending: bool = False
@@ -121,12 +123,12 @@ class ChangesView:
         return len(found.changes) + (found.pending or 0)
 
     async def _rows(self, changes: Sequence[DocumentChange]) -> list[Row]:
-        tail = f'-{self.db.epoch}{ending_of(self.number)}"'
+        tail, begin = f'-{self.db.epoch}{ending_of(self.number)}"', self.begin
         if self.included is None:
-            return [Row(c.seq, f'"{c.seq}{tail}', [_rest(c).encode() + b"}"]) for c in changes]
+            return [Row(c.seq, f'"{c.seq - begin}{tail}', [_rest(c).encode() + b"}"]) for c in changes]
         shown = await self.included.segments(self.db, self.name, [c.document for c in changes])
         return [
-            Row(c.seq, f'"{c.seq}{tail}', [_rest(c).encode() + b',"doc":', *doc, b"}"])
+            Row(c.seq, f'"{c.seq - begin}{tail}', [_rest(c).encode() + b',"doc":', *doc, b"}"])
             for c, doc in zip(changes, shown, strict=True)
         ]
 

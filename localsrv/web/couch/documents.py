@@ -37,6 +37,7 @@ from localsrv.web.couch.errors import CONFLICT, JSON, CouchError
 from localsrv.web.couch.multipart import is_related, read_related
 from localsrv.web.couch.preconditions import is_unchanged, named_rev
 from localsrv.web.couch.revision_query import RevisionQuery, revision_query
+from localsrv.web.couch.sequences import count_of
 from localsrv.web.couch.writing import check_current, check_path, edit_of, write_one
 from localsrv.web.routes import Face, Route
 
@@ -148,10 +149,9 @@ async def _asked(request: web.Request, ident: str, query: RevisionQuery) -> web.
 
 
 async def _local_seq(request: web.Request, ident: str) -> int:
-    found = await database(request).document_changes(
-        param(request, "db"), ChangesQuery(ids=frozenset({ident}))
-    )
-    return found.changes[0].seq if found.changes else 0
+    db, name = database(request), param(request, "db")
+    found = await db.document_changes(name, ChangesQuery(ids=frozenset({ident})))
+    return count_of(db, name, found.changes[0].seq) if found.changes else 0
 
 
 # ── writing ────────────────────────────────────────────────────────────────────────────────────────────────

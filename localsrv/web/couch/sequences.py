@@ -1,22 +1,35 @@
 """Sequence tokens of one database: `<number>-<epoch>-<collection>`.
 
-Numbers are the app's file's, shared by all its collections. So that a token of another database, or of one
-that was deleted and made again, is noticed, it names its collection. As CouchDB does with tokens of shards
-that it does not have, such a token stands for the beginning: the client gets everything again and misses
-nothing. The same holds for tokens from before a restore (another epoch), and for numbers that were never
-given.
+Numbers are the app's file's, shared by all its collections; a token counts from the one at which its database
+was made, since clients take what stands before the dash for a count of changes (PouchDB's progress does).
+
+So that a token of another database, or of one that was deleted and made again, is noticed, it names its
+collection. As CouchDB does with tokens of shards that it does not have, such a token stands for the start:
+the client gets everything again and misses nothing. The same holds for tokens from before a restore (another
+epoch), and for numbers that were never given.
 """
 
 from __future__ import annotations
 
-from localsrv.store.catalog import newest_change
+from localsrv.store.catalog import BEGIN, newest_change
 from localsrv.store.database import Database
 from localsrv.web.couch.errors import CouchError
 
 
 def token_of(db: Database, name: str, number: int) -> str:
     """The token that clients see."""
-    return f"{db.encode_seq(number)}{ending_of(db.collection(name).number)}"
+    return f"{count_of(db, name, number)}-{db.epoch}{ending_of(db.collection(name).number)}"
+
+
+def count_of(db: Database, name: str, number: int) -> int:
+    """What a token shows of a number: how many there were since the database was made."""
+    return max(0, number - begin_of(db, name))
+
+
+def begin_of(db: Database, name: str) -> int:
+    """The number at which the database was made; 0 for one that was made with its app."""
+    begin: int = db.setting(name, BEGIN, 0)
+    return begin
 
 
 def ending_of(collection: int) -> str:
@@ -27,7 +40,7 @@ def ending_of(collection: int) -> str:
 def number_of(db: Database, name: str, token: str) -> int:
     """The number that a token stands for; 0, the beginning, when it is not one of this database.
 
-    A bare number is taken as it is.
+    A bare number is taken as what a token would show.
 
     Raises:
         CouchError: no token at all.
@@ -43,6 +56,8 @@ def number_of(db: Database, name: str, token: str) -> int:
     if dash and (epoch != db.epoch or collection not in ("", f"{db.collection(name).number:x}")):
         return 0
     number = int(digits)
+    if number and (collection or not dash):
+        number += begin_of(db, name)
     return number if number <= db.last_seq else 0
 
 
