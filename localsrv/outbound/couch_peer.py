@@ -33,6 +33,7 @@ from localsrv.model.exchange import (
 from localsrv.model.replication import Credentials, Endpoint, Replication
 from localsrv.outbound import attachments, multipart
 from localsrv.outbound.errors import PeerBusy, PeerError, PeerGarbage, PeerMissing, PeerTooLarge
+from localsrv.outbound.gather import gather
 from localsrv.outbound.paths import attachment_path, document_path
 from localsrv.outbound.session import Session
 
@@ -40,6 +41,9 @@ HEARTBEAT_MS = 25_000
 """How often a waiting feed says that it is alive; `session.SILENCE_S` is more than twice that."""
 
 FETCHED_AT_ONCE = 200
+AT_ONCE = 4
+"""Requests for single documents and attachments in flight."""
+
 _NOT_A_SHAPE = (ValueError, KeyError, TypeError, AttributeError, IndexError)
 _NO_BULK_GET = frozenset({"peer-400", "peer-405", "peer-missing", "peer-501", "peer-415"})
 _PASSING = frozenset({"internal_server_error", "unknown_error", "timeout", "service_unavailable"})
@@ -59,7 +63,7 @@ class CouchPeer:
         self._size = PageSize()
         self._with_documents = True
         self._has_bulk_get = options.use_bulk_get
-        self._streams = asyncio.Semaphore(4)
+        self._streams = asyncio.Semaphore(AT_ONCE)
 
     @property
     def moved(self) -> int:
@@ -198,15 +202,14 @@ class CouchPeer:
     async def _fetch_singly(self, wanted: Sequence[Wanted]) -> list[Revision]:
         async def one(want: Wanted) -> list[Revision]:
             query = {"revs": "true", "latest": "true", "open_revs": orjson.dumps(want.revs).decode()}
-            async with self._streams:
-                try:
-                    told = await self._session.json("GET", document_path(want.id), query=query)
-                except PeerMissing:
-                    return []
+            try:
+                told = await self._session.json("GET", document_path(want.id), query=query)
+            except PeerMissing:
+                return []
             with self._shape():
                 return _found(told)
 
-        return [revision for part in await _gather(one(want) for want in wanted) for revision in part]
+        return [revision for part in await gather(one, wanted, AT_ONCE) for revision in part]
 
     @contextlib.asynccontextmanager
     async def attachment(self, revision: Revision, stub: Stub) -> AsyncIterator[AsyncIterator[bytes]]:
@@ -252,8 +255,9 @@ class CouchPeer:
             size += len(text)
         if batch:
             done.refused += await self._write_texts(batch)
-        with_files = (multipart.write(self._session, r, source) for r in revisions if r.attachments)
-        for one in await _gather(with_files):
+        # A few at a time: each may hold attachments in memory.
+        with_files = [revision for revision in revisions if revision.attachments]
+        for one in await gather(lambda r: multipart.write(self._session, r, source), with_files, AT_ONCE):
             done.add(one)
         return done
 
@@ -312,14 +316,3 @@ def _found(entries: Iterable[Any]) -> list[Revision]:
     """The documents of `_bulk_get` or `open_revs`. With `latest` one leaf may come for several asked."""
     found = [parsed_revision(entry["ok"]) for entry in entries if "ok" in entry]
     return list({(revision.id, revision.rev): revision for revision in found}.values())
-
-
-async def _gather(work: Iterable[Any]) -> list[Any]:
-    """As `asyncio.gather`; when one fails, the others are ended before its error is raised."""
-    tasks = [asyncio.ensure_future(one) for one in work]
-    try:
-        return await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)

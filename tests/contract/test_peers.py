@@ -10,9 +10,9 @@ from typing import Any
 import orjson
 import pytest
 
-from localsrv.base.errors import LocalsrvError
-from localsrv.model.exchange import Revision, Written
-from localsrv.outbound.errors import PeerLost
+from localsrv.base.errors import LocalsrvError, NotFound
+from localsrv.model.exchange import Revision, Stub, Written
+from localsrv.outbound.errors import PeerLost, PeerMissing
 from localsrv.services.replication.peer import Peer
 from localsrv.services.replication.run import DatabaseMissing
 from localsrv.store.database import Database
@@ -380,3 +380,23 @@ async def test_edited_documents_need_no_request_each(pair: Pair) -> None:
     await pair.run()
     assert pair.progress.counts.bulk_get_attempts == 0
     assert await state(pair.target) == await state(pair.source)
+
+
+async def test_an_attachment_that_is_gone_at_the_source_is_told_and_the_rest_goes_on(pair: Pair) -> None:
+    """As after a compaction between reading the document and its attachment."""
+    database, name = pair.source.database, pair.source.name
+    for document_id in ("film", "other"):
+        note = await attached(database, "note", "text/plain", document_id.encode())
+        await put(database, name, document_id, attachments=(note,))
+    run = pair.prepare()
+    attachment = run._source.attachment
+
+    def gone(revision: Revision, stub: Stub) -> Any:
+        if revision.id == "film":
+            raise PeerMissing("compacted away") if pair.source.kind == "http" else NotFound("compacted away")
+        return attachment(revision, stub)
+
+    run._source.attachment = gone  # type: ignore[method-assign]
+    await run.run()
+    assert [(r.id, r.error) for r in pair.progress.refusals] == [("film", "not_found")]
+    assert set(await state(pair.target)) == {"other"}

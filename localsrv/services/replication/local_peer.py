@@ -25,6 +25,9 @@ from localsrv.model.exchange import (
     Written,
 )
 from localsrv.model.replication import Endpoint, Replication
+from localsrv.outbound.couch_peer import AT_ONCE
+from localsrv.outbound.errors import PeerMissing
+from localsrv.outbound.gather import gather
 from localsrv.services.replication.peer import Peer
 from localsrv.store.database import Database
 from localsrv.store.document_changes import ChangesQuery, DocumentChange
@@ -32,6 +35,8 @@ from localsrv.store.editing import Edit, NewAttachment
 from localsrv.store.reading import AttachmentInfo, Document
 
 _PIECE = 1 << 18
+FILED_AT_ONCE = 32
+"""Documents with attachments in one write: small attachments wait for it in memory."""
 
 
 class Rules(Protocol):
@@ -181,13 +186,18 @@ class LocalPeer:
         return {i: Wanted(i, tuple(absent), tuple(known)) for i, (absent, known) in found.items()}
 
     async def write(self, revisions: Sequence[Revision], source: Peer) -> Written:
+        plain = [(r, _plain_edit(r, source)) for r in revisions if not r.attachments]
+        done = await self._put(plain, source) if plain else Written()
+        with_files = [revision for revision in revisions if revision.attachments]
+        for at in range(0, len(with_files), FILED_AT_ONCE):
+            part = with_files[at : at + FILED_AT_ONCE]
+            edits = await gather(lambda r: self._edit(r, source), part, AT_ONCE)
+            done.gone += [r for r, edit in zip(part, edits, strict=True) if edit is None]
+            done.add(await self._put([(r, e) for r, e in zip(part, edits, strict=True) if e], source))
+        return done
+
+    async def _put(self, edits: list[tuple[Revision, Edit]], source: Peer) -> Written:
         done = Written()
-        edits: list[tuple[Revision, Edit]] = []
-        for revision in revisions:
-            try:
-                edits.append((revision, await self._edit(revision, source)))
-            except NotFound:
-                done.gone.append(revision)
         verdicts = await self._rules.check(self.name, [edit for _, edit in edits])
         for (revision, _), verdict in zip(edits, verdicts, strict=True):
             if verdict is not None:
@@ -208,29 +218,33 @@ class LocalPeer:
                 raise result
         return done
 
-    async def _edit(self, revision: Revision, source: Peer) -> Edit:
-        """Raises NotFound when the source no longer has an attachment."""
-        edit = Edit(
-            revision.id,
-            revision.fields,
-            deleted=revision.deleted,
-            path=tuple(revision.path),
-            source=f"peer:{source.peer_id}",
-        )
-        if not revision.attachments:
-            return edit
+    async def _edit(self, revision: Revision, source: Peer) -> Edit | None:
+        """The edit with its attachments received; None when the source no longer has one."""
         received = []
-        for stub in revision.attachments:
-            if stub.revpos > revision.since:
-                async with source.attachment(revision, stub) as chunks:
-                    blob = await self._database.receive(chunks)
-                received.append(NewAttachment(stub.name, stub.content_type, blob, stub.revpos))
+        try:
+            for stub in revision.attachments:
+                if stub.revpos > revision.since:
+                    async with source.attachment(revision, stub) as chunks:
+                        blob = await self._database.receive(chunks)
+                    received.append(NewAttachment(stub.name, stub.content_type, blob, stub.revpos))
+        except (NotFound, PeerMissing):
+            return None
         kept = tuple(stub.name for stub in revision.attachments if stub.revpos <= revision.since)
-        return replace(edit, attachments=tuple(received), kept=kept)
+        return replace(_plain_edit(revision, source), attachments=tuple(received), kept=kept)
 
     async def mark(self, peer_id: str, revisions: Iterable[tuple[str, str]]) -> None:
         """Compaction keeps these as ancestors of later merges."""
         await self._database.mark_synced(self.name, peer_id, revisions)
+
+
+def _plain_edit(revision: Revision, source: Peer) -> Edit:
+    return Edit(
+        revision.id,
+        revision.fields,
+        deleted=revision.deleted,
+        path=tuple(revision.path),
+        source=f"peer:{source.peer_id}",
+    )
 
 
 def _is_whole(change: DocumentChange) -> bool:
