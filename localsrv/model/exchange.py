@@ -75,6 +75,16 @@ class Revision:
         return self._fields
 
     @property
+    def is_json(self) -> bool:
+        """Whether it can be told on: not with an `InexactNumber` in it, or nested beyond reading."""
+        if self._text is None:
+            try:
+                orjson.dumps(self._fields)
+            except orjson.JSONEncodeError:
+                return False
+        return True
+
+    @property
     def text(self) -> str:
         if self._text is None:
             self._text = orjson.dumps(self._fields).decode()

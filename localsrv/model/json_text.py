@@ -8,8 +8,10 @@ search in the bytes that an ordinary body does not match.
 
 from __future__ import annotations
 
+import json
 import re
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import orjson
@@ -48,14 +50,8 @@ def parse_json(data: bytes, *, where: str = "body", may_hold_nul: bool = False) 
         value = orjson.loads(data)
     except orjson.JSONDecodeError as error:
         raise _not_json(error, data, where) from error
-    # Sixteen digits in a row, points left out: a search for equal bytes is ten times as fast as one for a
-    # pattern. A body that comes out as it went in has kept every digit; 19 may still be more than 64 bits.
-    if b"0" * 16 in data.translate(_DIGITS_AS_ZEROS, b".") and (
-        orjson.dumps(value) != data or b"0" * 19 in data.translate(_DIGITS_AS_ZEROS)
-    ):
+    if _may_be_inexact(data, value):
         _check_numbers(data, where)
-    elif (b"e-" in data or b"E-" in data) and _SMALL_NUMBER.search(data):
-        _check_numbers(data, where)  # a few characters may spell less than the smallest double
     if not may_hold_nul and b"\\u0000" in data and _holds_nul(value):
         raise InvalidValue(
             f"The {where} holds a NUL character, which a text cannot contain.",
@@ -65,6 +61,47 @@ def parse_json(data: bytes, *, where: str = "body", may_hold_nul: bool = False) 
     if _is_deep(data) and not _nests_within(value, MAX_NESTING):
         raise _too_deep(where)
     return value
+
+
+class InexactNumber:
+    """A number that would not be kept as it was sent. No JSON is made of it, so what holds one is refused."""
+
+    __slots__ = ("text",)
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+
+def parse_marking(data: bytes) -> Any:
+    """What `data` spells, each number that would lose digits being an `InexactNumber`.
+
+    For many documents in one text of which one may be refused: it must not take the others with it.
+
+    Raises:
+        orjson.JSONDecodeError: not JSON. RecursionError: nested some hundreds deep around such a number.
+    """
+    value = orjson.loads(data)
+    if _may_be_inexact(data, value):
+        try:
+            _check_numbers(data, "text")
+        except InvalidValue:
+            return json.loads(data, parse_int=partial(_marked, int), parse_float=partial(_marked, float))
+    return value
+
+
+def _marked(kind: type[int] | type[float], text: str) -> int | float | InexactNumber:
+    return kind(text) if _why_inexact(text.encode()) is None else InexactNumber(text)
+
+
+def _may_be_inexact(data: bytes, value: Any) -> bool:
+    # Sixteen digits in a row, points left out: a search for equal bytes is ten times as fast as one for a
+    # pattern. A body that comes out as it went in has kept every digit; 19 may still be more than 64 bits.
+    if b"0" * 16 in data.translate(_DIGITS_AS_ZEROS, b".") and (
+        orjson.dumps(value) != data or b"0" * 19 in data.translate(_DIGITS_AS_ZEROS)
+    ):
+        return True
+    # A few characters may spell less than the smallest double.
+    return (b"e-" in data or b"E-" in data) and _SMALL_NUMBER.search(data) is not None
 
 
 def dump(value: Any) -> bytes:

@@ -20,6 +20,7 @@ from yarl import URL
 
 from localsrv import __version__
 from localsrv.base.errors import LocalsrvError
+from localsrv.model.json_text import parse_marking
 from localsrv.model.replication import Credentials
 from localsrv.outbound import errors
 
@@ -166,7 +167,9 @@ class Session:
 
     def _parsed(self, data: bytes) -> Any:
         try:
-            return orjson.loads(data)
+            return parse_marking(data)
+        except RecursionError:
+            raise errors.PeerGarbage(f"{self.where} answers JSON that nests too deep.") from None
         except orjson.JSONDecodeError:
             kind = "HTML" if data.lstrip()[:1] == b"<" else "something that is not JSON"
             raise errors.PeerGarbage(

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from localsrv.base.errors import BadRequest, InvalidValue, LocalsrvError
-from localsrv.model.json_text import MAX_NESTING, dump, parse_json
+from localsrv.model.json_text import MAX_NESTING, InexactNumber, dump, parse_json, parse_marking
 
 
 @pytest.mark.parametrize(
@@ -114,3 +115,14 @@ _JSON = st.recursive(
 def test_what_json_can_hold_comes_back_equal(value: Any) -> None:
     assert parse_json(json.dumps(value).encode()) == value
     assert parse_json(dump(value)) == value
+
+
+def test_inexact_numbers_are_marked_where_they_stand() -> None:
+    data = b'[{"a":1},{"b":[123456789012345678901,"123456789012345678901",0.5]},{"c":1.00000000000000000001}]'
+    first, second, third = parse_marking(data)
+    assert first == {"a": 1} and second["b"][1:] == ["123456789012345678901", 0.5]
+    assert isinstance(second["b"][0], InexactNumber) and second["b"][0].text == "123456789012345678901"
+    assert isinstance(third["c"], InexactNumber)
+    with pytest.raises(orjson.JSONEncodeError):
+        orjson.dumps(second)
+    assert parse_marking(b'{"rev":"1-12345678901234567890123456789012","n":1}')["n"] == 1

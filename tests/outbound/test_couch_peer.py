@@ -285,3 +285,17 @@ async def test_attachments(
         assert is_good and received == DATA
     await peer.close()
     assert server.asked == ["GET /db/ü/a/b c"]
+
+
+async def test_a_number_that_would_lose_digits_costs_its_document_alone(server: Server) -> None:
+    """Read as a double it would be stored under the revision of another document."""
+    rows = [
+        b'{"seq":%d,"id":"%s","changes":[{"rev":"1-a"}],"doc":{"_id":"%s","_rev":"1-a","n":%s}}' % row
+        for row in ((1, b"a", b"a", b"1"), (2, b"b", b"b", b"123456789012345678901"), (3, b"c", b"c", b"0.5"))
+    ]
+    server.says(200, b'{"results":[%s],"last_seq":"3-x","pending":0}' % b",".join(rows))
+    peer = server.peer()
+    page = await peer.page(0, wait=False)
+    await peer.close()
+    told = {row.id: row.revision for row in page.rows}
+    assert [i for i, revision in told.items() if revision is not None and not revision.is_json] == ["b"]

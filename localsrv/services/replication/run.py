@@ -35,6 +35,7 @@ IN_FLIGHT = 3
 """Pages that are worked on at the same time."""
 
 _LAST_CHECKPOINT_S = 5.0
+_UNFIT = ("bad_document", "It holds a number that would lose digits here, or nests too deep.")
 _OTHER_SINCE = frozenset({"peer-400", "peer-409"})
 READ_ONLY = "source_read_only"
 
@@ -280,7 +281,10 @@ class Run:
     async def _write(self, revisions: list[Revision]) -> list[Refusal]:
         if not revisions:
             return []
-        done: Written = await self._target.write(revisions, self._source)
+        fit = [revision for revision in revisions if revision.is_json]
+        done: Written = await self._target.write(fit, self._source)
+        if len(fit) < len(revisions):
+            done.refused += [Refusal(r.id, r.rev, *_UNFIT) for r in revisions if not r.is_json]
         if done.gone:  # their attachments went while we read: a newer leaf took their place
             again = await self._source.fetch([Wanted(r.id, (r.rev,)) for r in done.gone])
             second = await self._target.write(again, self._source)
