@@ -26,7 +26,7 @@ from localsrv.store.blobs import Blob, Blobs
 from localsrv.store.catalog import CollectionState, canonical, identity_of
 from localsrv.store.documents import Documents, stale
 from localsrv.store.engine import Transaction
-from localsrv.store.history import Attachment, Current, check_id
+from localsrv.store.history import MAX_ID_BYTES, MAX_REPLICATED_ID_BYTES, Attachment, Current, check_id
 from localsrv.store.journal import Journal
 from localsrv.store.relations import Referrers, check_references
 from localsrv.store.rows import register_fields, remember_fields
@@ -150,7 +150,8 @@ class Editor:
             Conflict: the parent is no leaf. InvalidValue, SchemaViolation, UniqueViolation,
             RelationViolation: a rule says no. NotFound: `kept` names what the parent does not have.
         """
-        document_id = check_id(edit.id)
+        # What came from elsewhere can be changed and deleted here, however long its id is.
+        document_id = check_id(edit.id, MAX_ID_BYTES if edit.parent is None else MAX_REPLICATED_ID_BYTES)
         state = home_of(state, document_id)
         document = dict(edit.document)
         new_fields: set[str] = set()
@@ -220,7 +221,7 @@ class Editor:
 
     def graft(self, tx: Transaction, state: CollectionState, edit: Edit) -> str:
         """Stores a revision made elsewhere, whatever it says."""
-        check_id(edit.id)
+        check_id(edit.id, MAX_REPLICATED_ID_BYTES)
         state = home_of(state, edit.id)
         rev.check_path(edit.path)
         if not edit.deleted and history.body(tx.connection, state, edit.id, edit.path[0]) is not None:

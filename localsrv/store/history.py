@@ -12,6 +12,9 @@ from localsrv.store.driver import Connection
 
 MAX_ID_BYTES = 1000
 
+MAX_REPLICATED_ID_BYTES = 8000
+"""Longer ids than are given here exist elsewhere, and refusing one would lose its document."""
+
 SUPERSEDED, WINNER, CONFLICT = 0, 1, 2
 """States of a row of localsrv_revisions."""
 
@@ -52,11 +55,11 @@ class Current:
     body: str
 
 
-def check_id(document_id: object) -> str:
+def check_id(document_id: object, most: int = MAX_ID_BYTES) -> str:
     """A document id as the store takes it.
 
     Raises:
-        InvalidValue: (`code="invalid-id"`) not text, empty, over 1,000 bytes, starting with `_` (other than
+        InvalidValue: (`code="invalid-id"`) not text, empty, over `most` bytes, starting with `_` (other than
             `_design/…`), or holding NUL or a lone surrogate.
     """
     if isinstance(document_id, str) and document_id:
@@ -70,9 +73,9 @@ def check_id(document_id: object) -> str:
             size = len(document_id.encode())
         except UnicodeEncodeError:
             raise InvalidValue("The id holds a lone surrogate.", code="invalid-id") from None
-        if size > MAX_ID_BYTES:
+        if size > most:
             raise InvalidValue(
-                f"The id is {size:,} bytes long; {MAX_ID_BYTES:,} are allowed.",
+                f"The id is {size:,} bytes long; {most:,} are allowed.",
                 code="invalid-id",
                 hint="Keep the long text in a field, and leave the id out or shorten it.",
             )
