@@ -33,14 +33,14 @@ def unknown_among(tx: Transaction, state: CollectionState, ids: Sequence[str]) -
     known = {
         i
         for (i,) in tx.execute(
-            f"SELECT t._id FROM json_each(?) AS w JOIN {state.table} AS t ON t._id = w.value", (wanted,)
+            f"SELECT t._id FROM json_each(?) AS w CROSS JOIN {state.table} AS t ON t._id = w.value", (wanted,)
         )
     }
     if state.has_tombstones:
         known.update(
             i
             for (i,) in tx.execute(
-                "SELECT t.id FROM json_each(?) AS w JOIN localsrv_tombstones AS t"
+                "SELECT t.id FROM json_each(?) AS w CROSS JOIN localsrv_tombstones AS t"
                 " ON t.collection = ? AND t.id = w.value",
                 (wanted, state.number),
             )

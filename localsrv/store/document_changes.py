@@ -139,7 +139,7 @@ def _losing_leaves(
             continue
         rows = connection.execute(
             "SELECT r.id, r.generation, r.digest, r.deleted FROM json_each(?) AS w"
-            " JOIN localsrv_revisions AS r ON r.collection = ? AND r.id = w.value AND r.state = 2",
+            " CROSS JOIN localsrv_revisions AS r ON r.collection = ? AND r.id = w.value AND r.state = 2",
             (orjson.dumps([e[1] for e in entries if e[5] is part]).decode(), part.number),
         )
         for document_id, generation, digest, deleted in rows:

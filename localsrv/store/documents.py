@@ -215,7 +215,7 @@ class Documents:
         """Whether any of `ids` belongs to a deleted document."""
         return state.has_tombstones and bool(
             connection.execute(
-                "SELECT EXISTS (SELECT 1 FROM json_each(?) AS wanted JOIN localsrv_tombstones AS t"
+                "SELECT EXISTS (SELECT 1 FROM json_each(?) AS wanted CROSS JOIN localsrv_tombstones AS t"
                 " ON t.collection = ? AND t.id = wanted.value)",
                 (orjson.dumps(ids).decode(), state.number),
             ).fetchone()[0]

@@ -101,7 +101,7 @@ def get_documents(
     wanted = orjson.dumps(ids).decode()
     for part in state.parts:
         live = connection.execute(
-            f"SELECT t._id, t._rev, t._body FROM json_each(?) AS w JOIN {part.table} AS t ON t._id = w.value",
+            f"SELECT t._id, t._rev, t._body FROM json_each(?) AS w CROSS JOIN {part.table} AS t ON t._id = w.value",
             (wanted,),
         ).fetchall()
         for i, r, body in live:
@@ -115,7 +115,7 @@ def get_documents(
 def _dead(connection: Connection, state: CollectionState, wanted: str) -> list[tuple[str, str, str | None]]:
     return connection.execute(
         "SELECT t.id, t.rev, r.body FROM json_each(?1) AS w"
-        " JOIN localsrv_tombstones AS t ON t.collection = ?2 AND t.id = w.value"
+        " CROSS JOIN localsrv_tombstones AS t ON t.collection = ?2 AND t.id = w.value"
         " LEFT JOIN localsrv_revisions AS r ON r.collection = ?2 AND r.id = t.id"
         " AND r.generation = CAST(substr(t.rev, 1, instr(t.rev, '-') - 1) AS INTEGER)"
         " AND r.digest = substr(t.rev, instr(t.rev, '-') + 1)",

@@ -123,7 +123,7 @@ def _conflicts(connection: Connection, part: CollectionState, ids: list[str]) ->
         return {}
     rows = connection.execute(
         "SELECT r.id, r.generation || '-' || r.digest, r.deleted FROM json_each(?) AS w"
-        " JOIN localsrv_revisions AS r ON r.collection = ? AND r.id = w.value AND r.state = 2",
+        " CROSS JOIN localsrv_revisions AS r ON r.collection = ? AND r.id = w.value AND r.state = 2",
         (orjson.dumps(ids).decode(), part.number),
     )
     found: dict[str, list[tuple[str, bool]]] = {}
