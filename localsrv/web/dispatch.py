@@ -21,7 +21,7 @@ from localsrv.web.addresses import Site
 from localsrv.web.auth import Authenticator
 from localsrv.web.context import APPLICATION, CALL, CORS, Call, Services
 from localsrv.web.guard import Guard
-from localsrv.web.headers import Cors, decorate
+from localsrv.web.headers import Cors, decorate, name_request
 from localsrv.web.hosting import serve_app_file, serve_dashboard_file
 from localsrv.web.routes import ADMIN, ANY, Face, Route, RouteTable, couch_segments, decoded_segments
 
@@ -138,6 +138,8 @@ class Dispatcher:
                                     hint="Its log says what."), face)  # fmt: skip
         if not response.prepared:
             decorate(response, cors)
+            if face is Face.COUCH:
+                name_request(response)
         return response
 
     async def _expect(self, request: web.Request) -> web.StreamResponse | None:

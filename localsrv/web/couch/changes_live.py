@@ -22,7 +22,7 @@ from localsrv.web.couch.changes_rows import Rows, tail_of
 from localsrv.web.couch.changes_view import Batch, ChangesView
 from localsrv.web.couch.contents import Segment, pieces_of
 from localsrv.web.couch.errors import JSON, row_error
-from localsrv.web.headers import decorate
+from localsrv.web.headers import decorate, name_request
 from localsrv.web.live import Ending, still_live
 
 SEND_SECONDS = 10.0
@@ -51,6 +51,7 @@ class LiveFeed:
     async def run(self, first: Batch) -> web.StreamResponse:
         """Tells what there is from `first` on, then what comes, until the feed ends."""
         decorate(self._response, self._request.get(CORS))
+        name_request(self._response)
         await self._response.prepare(self._request)
         try:
             if self._wanted.feed is Feed.LONGPOLL:

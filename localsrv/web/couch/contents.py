@@ -19,7 +19,7 @@ from aiohttp import hdrs, web
 from localsrv.base.errors import NotFound
 from localsrv.store.database import Database
 from localsrv.web.context import CORS
-from localsrv.web.headers import decorate
+from localsrv.web.headers import decorate, name_request
 
 PIECE = 255 << 10
 """Bytes of an attachment that are in memory at once. A multiple of three, so that base64 needs no filling."""
@@ -69,6 +69,7 @@ async def send(
         return web.Response(status=status, headers=headers, body=body)
     response = web.StreamResponse(status=status, headers={**headers, hdrs.CONTENT_LENGTH: str(length)})
     decorate(response, request.get(CORS))
+    name_request(response)
     await response.prepare(request)
     async with aclosing(_joined(pieces_of(db, segments))) as pieces:  # a client that leaves ends it half-way
         async for piece in pieces:

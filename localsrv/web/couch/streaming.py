@@ -11,7 +11,7 @@ from localsrv.store.database import Database
 from localsrv.web.context import CORS
 from localsrv.web.couch.contents import Segment, pieces_of
 from localsrv.web.couch.errors import JSON
-from localsrv.web.headers import decorate
+from localsrv.web.headers import decorate, name_request
 
 AT_ONCE = 64 << 10
 """Bytes that are sent together. An answer that is not longer has a Content-Length."""
@@ -42,6 +42,7 @@ async def send_parts(
             if response is None:
                 response = web.StreamResponse(headers=_HEADERS)
                 decorate(response, request.get(CORS))
+                name_request(response)
                 await response.prepare(request)
             await response.write(b"".join(waiting))
             waiting.clear()

@@ -278,3 +278,12 @@ async def test_pages_of_allowed_origins_may_ask_with_credentials(shop: WebServer
     evil = await shop.ask("GET", f"{ROOT}/db", headers={"Origin": "https://evil.example"})
     assert (evil.status, evil.json["error"]) == (403, "forbidden")
     assert "Access-Control-Allow-Origin" not in evil.headers
+
+
+async def test_every_answer_has_a_name(couch: Couch) -> None:
+    """Also refusals, and what is streamed."""
+    names = set()
+    for path in ("/x", "/_changes", "/_all_docs", "/_no"):
+        answer = await couch.ask("GET", path)
+        names.add(answer.headers["X-Couch-Request-ID"])
+    assert len(names) == 4 and all(len(name) == 10 for name in names)
