@@ -12,7 +12,7 @@ import contextlib
 import json
 import secrets
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -255,7 +255,7 @@ class Database:
             state.number,
             sum(part.documents for part in state.parts),
             sum(part.tombstones for part in state.parts),
-            newest,
+            min(newest, self._committed),  # as in `document_changes`
             sum(f.stat().st_size for f in self._files() if f.exists()),
             active,
             active,
@@ -623,8 +623,13 @@ class Database:
         )
 
     async def document_changes(self, name: str, query: ChangesQuery) -> DocumentChanges:
-        """The change feed of one collection in CouchDB's way, its design documents among the others."""
-        state = self.collection(name)
+        """The change feed of one collection in CouchDB's way, its design documents among the others.
+
+        A reader sees a commit a moment before `last_seq` does. What is newer than that waits for the next
+        batch: whoever is told of a number may come back with it at once, and must find it known.
+        """
+        state, known = self.collection(name), self._committed
+        query = replace(query, until=known if query.until is None else min(query.until, known))
         return await self._read(lambda c: document_changes.document_changes(c, state, query))
 
     async def wait_for_change(

@@ -414,3 +414,20 @@ async def test_long_ids_of_other_devices_are_kept_and_none_is_made_here(db: Data
         await db.put("notes", Edit("y" * 5000, {}))
     [refused] = await db.put_many("notes", [graft("z" * 8001, ["1-a"])], new_edits=False)
     assert isinstance(refused, InvalidValue)
+
+
+async def test_nothing_is_told_before_it_is_known(db: Database) -> None:
+    """Between a commit and its announcement, feeds and counts name no number beyond `last_seq`.
+
+    Somebody who is told of one comes back with it, and would be taken for one who comes from elsewhere.
+    """
+    await db.put("notes", Edit("first", {}))
+    before = db.last_seq
+    await db.put("notes", Edit("second", {}))
+    db._committed = before  # as the event loop sees it in the moment after the commit
+    page = await db.document_changes("notes", ChangesQuery())
+    assert ([change.id for change in page.changes], page.last_seq) == (["first"], before)
+    assert (await db.information("notes")).last_seq == before
+    db._committed = before + 1
+    page = await db.document_changes("notes", ChangesQuery(before))
+    assert ([change.id for change in page.changes], page.last_seq) == (["second"], before + 1)

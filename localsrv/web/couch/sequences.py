@@ -62,6 +62,7 @@ def number_of(db: Database, name: str, token: str) -> int:
 
 
 async def newest_seq(db: Database, name: str) -> int:
-    """The number of a collection's latest change, its design documents' included."""
+    """The number of a collection's latest change that `db.last_seq` knows, its design documents' included."""
     state = db.collection(name)
-    return await db.read(lambda connection: max(newest_change(connection, part) for part in state.parts))
+    found = await db.read(lambda connection: max(newest_change(connection, part) for part in state.parts))
+    return min(found, db.last_seq)
