@@ -101,7 +101,8 @@ def get_documents(
     wanted = orjson.dumps(ids).decode()
     for part in state.parts:
         live = connection.execute(
-            f"SELECT t._id, t._rev, t._body FROM json_each(?) AS w CROSS JOIN {part.table} AS t ON t._id = w.value",
+            "SELECT t._id, t._rev, t._body FROM json_each(?) AS w"
+            f" CROSS JOIN {part.table} AS t ON t._id = w.value",
             (wanted,),
         ).fetchall()
         for i, r, body in live:
