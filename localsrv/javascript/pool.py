@@ -24,8 +24,9 @@ log = logging.getLogger("localsrv.javascript")
 
 MAX_CHILDREN = 4
 IDLE_S = 60.0
-MOST_BYTES = 32 << 20
-"""How long the answers to one request may grow, all together."""
+MOST_BYTES = 8 << 20
+"""How long the answers to one request may grow, all together: twice what a batch of documents is, since a
+view may emit whole documents. What is read of them takes fifty times that in memory, where rows are small."""
 
 PATIENCE_S = 5.0
 """How long one call of a function may take: CouchDB's `os_process_timeout`."""
