@@ -237,7 +237,11 @@ def _endpoint(value: Any, side: Side) -> tuple[Endpoint, Credentials]:
         raise InvalidValue(f"`{side}` has an `auth` or `headers` that is no object of texts.", details=side)
     if "://" not in url:
         if isinstance(value, dict) and (auth or headers):
-            raise InvalidValue(f"A database here needs no `auth` or `headers` in `{side}`.", details=side)
+            raise InvalidValue(
+                f"A database here needs no `auth` or `headers` in `{side}`.",
+                details=side,
+                hint="The address of another server begins with http:// or https://.",
+            )
         return Endpoint(database=url), NO_CREDENTIALS
     clean, user, password = _split_url(url, side)
     basic = auth.get("basic") or {}
@@ -264,7 +268,9 @@ def _split_url(url: str, side: Side) -> tuple[str, str | None, str | None]:
         host = None
     # Nothing of a URL that cannot be read is told: there may be a password somewhere in it.
     if host is None or parts.scheme not in _DEFAULT_PORTS or not url.isprintable() or " " in url:
-        raise InvalidValue(f"`{side}` is no http or https URL.", details=side)
+        raise InvalidValue(
+            f"`{side}` is no http or https URL.", details=side, hint="Give it as https://host:5984/name."
+        )
     path = parts.path.rstrip("/")
     if not path or parts.query or parts.fragment:
         raise InvalidValue(

@@ -275,6 +275,12 @@ class Replicator:
         """Stores a definition and starts it. Raises InvalidValue, Conflict, VaultError."""
         await self.ensure_database(app)
         (result,) = await self.store(app, [Edit(document, dict(body))])
+        if isinstance(result, Conflict) and not isinstance(result, Duplicate):
+            raise Conflict(
+                f"There is a replication `{document[:80]}` already.",
+                details=document[:80],
+                hint="Give this one another name, or remove that one first.",
+            )
         if isinstance(result, Exception):
             raise result
 
@@ -313,7 +319,12 @@ class Replicator:
         await self.noticed(app)
 
     async def pause(self, app: str, document: str, *, is_paused: bool) -> None:
-        """Stops a stored replication until it is resumed; stays so over a restart. Raises NotFound."""
+        """Stops a stored replication until it is resumed; stays so over a restart. Raises NotFound.
+
+        Resuming one that is not paused changes nothing.
+        """
+        if not is_paused and not self.row(app, document).is_paused:
+            return
         state = "paused" if is_paused else "initializing"
         await self._put(replace(self.row(app, document), is_paused=is_paused, state=state, errors=0))
         job = self.job_of(app, document)
@@ -452,7 +463,7 @@ def _unknown(document: str) -> NotFound:
         f"There is no replication `{document[:80]}`.",
         code="no-replication",
         details=document[:80],
-        hint="See localsrv sync list.",
+        hint="See localsrv sync list --app APP.",
     )
 
 

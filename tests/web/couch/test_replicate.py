@@ -353,6 +353,12 @@ async def test_the_admin_api(web_server: WebServer) -> None:
         return (await web_server.ask("GET", f"{ROOT}/b/while-paused")).status == 200
 
     await until(second, "the second document")
+    await state_of(web_server, "mine", "running")
+    assert (await web_server.ask("POST", f"{API}/mine/resume")).json[
+        "state"
+    ] == "running"  # not paused: as it was
+    taken = await web_server.ask("POST", API, json={**body, "id": "mine"})
+    assert (taken.status, taken.json["message"]) == (409, "There is a replication `mine` already.")
     changed = await web_server.ask(
         "PUT", f"{API}/mine", json={**body, "source": {"url": body["source"]["url"]}}
     )
