@@ -79,7 +79,7 @@ def resolve(
         found = client.conflict(app, collection, document_id)
         if found is None:
             raise NotFound(
-                f"`{document_id}` in `{collection}` is in no conflict.", hint="See conflicts list."
+                f"`{document_id}` in `{collection}` is in no conflict.", hint="See localsrv conflicts list."
             )
         leaves = [side["rev"] for side in found["sides"]]
         if choose is not None:
@@ -108,6 +108,6 @@ def _chosen(leaves: list[str], beginning: str) -> str:
         raise ConflictError(
             f"{'No' if not fitting else 'More than one'} revision in conflict begins with `{beginning}`.",
             details=", ".join(leaves),
-            hint="See conflicts list.",
+            hint="See localsrv conflicts list.",
         )
     return fitting[0]

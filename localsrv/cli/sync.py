@@ -85,6 +85,8 @@ def add(
 def _password(from_stdin: bool) -> str:
     if from_stdin:
         return sys.stdin.readline().rstrip("\r\n")
+    if not sys.stdin.isatty():
+        raise click.UsageError("No terminal to ask for the password on. Give it with --password-stdin.")
     return str(click.prompt("Password", hide_input=True, err=True))
 
 
@@ -108,23 +110,28 @@ def list_all(app: str, as_json: bool) -> None:
     if as_json:
         output.print_json(found)
         return
-    columns = ["name", "from", "to", "state", "written", "refused", "bytes", "per second", "left", "problem"]
+    if not found:
+        click.echo(f"Nothing is kept in step in {app}.")
+        return
+    columns = ["name", "state", "written", "refused", "bytes", "per second", "left"]
     output.print_table(columns, [_row(one) for one in found])
+    for one in found:
+        source, target = (output.shown(_side(one["definition"].get(side))) for side in ("source", "target"))
+        click.echo(f"\n{output.shown(one['id'])}\n  from {source}\n  to {target}")
+        if one["error"]:
+            click.echo(f"  problem: {output.shown(one['error'])}")
 
 
 def _row(one: Replication) -> list[Any]:
     progress = one["progress"]
     return [
         one["id"],
-        _side(one["definition"].get("source")),
-        _side(one["definition"].get("target")),
         one["state"],
         progress["docs_written"],
         progress["doc_write_failures"],
         output.size(progress["bytes"]),
         round(progress["rate"]),
         progress["changes_pending"],
-        one["error"],
     ]
 
 
@@ -200,6 +207,8 @@ def _tell(found: list[Replication], as_json: bool) -> int:
     if as_json:
         output.print_json(found)
     for one in [] if as_json else found:
-        fares = f"{one['state']}, {one['progress']['docs_written']:,} documents written"
-        click.echo(f"{one['id']}: {one['error'] or fares}")
+        written = one["progress"]["docs_written"]
+        fares = f"{one['state']}, {written:,} {'document' if written == 1 else 'documents'} written"
+        is_stopped = one["state"] in ("paused", "completed") or not one["error"]
+        click.echo(f"{one['id']}: {fares if is_stopped else one['state'] + ', ' + str(one['error'])}")
     return ending.FAILED if any(one["state"] == "failed" for one in found) else ending.OK

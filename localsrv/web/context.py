@@ -133,5 +133,5 @@ def scope_missing(scope: str) -> Forbidden:
         f"This key lacks the scope `{scope}`.",
         code="scope-missing",
         details=scope,
-        hint=f"Make a key that has it: localsrv key create --scope {scope}",
+        hint=f"Make a key that has it: localsrv key create NAME --scope {scope}",
     )

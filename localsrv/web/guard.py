@@ -110,5 +110,5 @@ def _foreign(origin: str) -> ForeignOrigin:
     return ForeignOrigin(
         "Pages of this origin have no access.",
         details=origin[:200],
-        hint="Make a key for it (localsrv key create --origin ORIGIN), or list it in `allowed_origins`.",
+        hint="Make a key for it (localsrv key create NAME --origin ORIGIN), or list it in `allowed_origins`.",
     )

@@ -117,6 +117,11 @@ def test_usage(two: tuple[RunningServer, RunningServer], arguments: tuple[str, .
     assert run(two[0].home, "sync", *arguments).code == 2
 
 
+def test_no_terminal_to_ask_for_the_password_on(two: tuple[RunningServer, RunningServer]) -> None:
+    done = run(two[0].home, "sync", "add", "x", "http://host/x", "--user", "ann")
+    assert (done.code, "--password-stdin" in done.err, len(done.err.splitlines())) == (2, True, 1)
+
+
 def test_what_is_no_address(two: tuple[RunningServer, RunningServer]) -> None:
     done = run(two[0].home, "sync", "add", "x", "ftp://host/x")
     assert done.code == 6
