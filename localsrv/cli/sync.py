@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from localsrv.cli import ending, output
-from localsrv.cli.sync_progress import wait_for
+from localsrv.cli.sync_progress import wait_for, wait_for_begin
 
 if TYPE_CHECKING:
+    from localsrv.client import Client
     from localsrv.client.shapes import Replication
 
 _app = click.option("--app", default="default", show_default=True, help="The app whose databases these are.")
@@ -72,14 +73,24 @@ def add(
         options["selector"] = _selector(selector)
     made: list[Replication] = []
     with output.client() as client:
-        for way in ("pull", "push") if direction is None else (direction,):
+        ways = (direction,) if direction else _in_order(client, app, database)
+        for way in ways:
             ident = (name or database) + ("" if direction else f"-{way}")
             source, target = (there, database) if way == "pull" else (database, there)
             body = {"source": source, "target": target, "create_target": way == "pull" or create, **options}
             made.append(client.create_replication(app, body, ident))
+            if way != ways[-1]:
+                wait_for_begin(client, app, ident)
+        made.sort(key=lambda one: one["id"])
         if wait:
             made = wait_for(client, app, [one["id"] for one in made])
     return _tell(made, as_json)
+
+
+def _in_order(client: Client, app: str, database: str) -> tuple[str, ...]:
+    """Both ways; first the one that has something to begin with and makes the database at its other end."""
+    is_here = any(one["name"] == database for one in client.collections(app))
+    return ("push", "pull") if is_here else ("pull", "push")
 
 
 def _password(from_stdin: bool) -> str:

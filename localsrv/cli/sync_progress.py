@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from localsrv.client.shapes import Replication
 
 EVERY_S = 0.25
+LONGEST_BEGIN_S = 10.0
 
 
 def wait_for(client: Client, app: str, names: Sequence[str]) -> list[Replication]:
@@ -32,6 +33,17 @@ def wait_for(client: Client, app: str, names: Sequence[str]) -> list[Replication
             if is_shown:
                 click.echo(err=True)
             return found
+        time.sleep(EVERY_S)
+
+
+def wait_for_begin(client: Client, app: str, name: str) -> None:
+    """Returns when a replication has opened both sides, or cannot, or after a while: it goes on anyway."""
+    until = time.monotonic() + LONGEST_BEGIN_S
+    while time.monotonic() < until:
+        found = client.replication(app, name)
+        is_open = found["progress"]["changes_pending"] is not None
+        if is_open if found["state"] == "running" else found["state"] != "initializing":
+            return
         time.sleep(EVERY_S)
 
 

@@ -144,6 +144,7 @@ def test_two_localsrv_on_one_machine(servers: Servers, tmp_path: Path) -> None:
         )
         assert done.returncode == 0, done.stdout + done.stderr
         assert "notes-pull" in done.stdout and "notes-push" in done.stdout
+        assert "crashing" not in done.stdout
 
         base = {here: "/apps/notes/couch/notes", there: "/apps/default/couch/notes"}
         assert here.request("PUT", f"{base[here]}/a", {"from": "here"}).status == 201
