@@ -12,6 +12,7 @@ import json
 import re
 from decimal import Decimal
 from functools import partial
+from math import isfinite
 from typing import Any
 
 import orjson
@@ -35,10 +36,13 @@ _BEYOND_A_DOUBLE = "a number beyond the range of a double"
 _NOT_BRACKETS = bytes(c for c in range(256) if c not in b"[]{}")
 
 
-def parse_json(data: bytes, *, where: str = "body", may_hold_nul: bool = False) -> Any:
+def parse_json(
+    data: bytes, *, where: str = "body", may_hold_nul: bool = False, may_be_wide: bool = False
+) -> Any:
     """The value that `data` spells. `where` names the input in messages.
 
-    `may_hold_nul` lets NUL through: for documents that other devices have already, and questions about them.
+    `may_hold_nul` lets NUL through, and `may_be_wide` whole numbers beyond 64 bits that a double keeps (1e20,
+    as JavaScript writes it with all its zeros): for documents that other devices have already.
 
     Raises:
         BadRequest: `code="invalid-json"`: not JSON, not UTF-8, NaN, a lone surrogate, nested more than
@@ -51,7 +55,7 @@ def parse_json(data: bytes, *, where: str = "body", may_hold_nul: bool = False) 
     except orjson.JSONDecodeError as error:
         raise _not_json(error, data, where) from error
     if _may_be_inexact(data, value):
-        _check_numbers(data, where)
+        _check_numbers(data, where, may_be_wide)
     if not may_hold_nul and b"\\u0000" in data and _holds_nul(value):
         raise InvalidValue(
             f"The {where} holds a NUL character, which a text cannot contain.",
@@ -83,14 +87,16 @@ def parse_marking(data: bytes) -> Any:
     value = orjson.loads(data)
     if _may_be_inexact(data, value):
         try:
-            _check_numbers(data, "text")
+            _check_numbers(data, "text", may_be_wide=True)
         except InvalidValue:
             return json.loads(data, parse_int=partial(_marked, int), parse_float=partial(_marked, float))
     return value
 
 
 def _marked(kind: type[int] | type[float], text: str) -> int | float | InexactNumber:
-    return kind(text) if _why_inexact(text.encode()) is None else InexactNumber(text)
+    if kind is int and not _MIN <= int(text) <= _MAX:
+        kind = float
+    return kind(text) if _why_inexact(text.encode(), may_be_wide=True) is None else InexactNumber(text)
 
 
 def _may_be_inexact(data: bytes, value: Any) -> bool:
@@ -155,12 +161,12 @@ def _not_utf8(data: bytes, where: str) -> BadRequest:
     return BadRequest(f"The {where} is not valid JSON.", code="invalid-json")
 
 
-def _check_numbers(data: bytes, where: str) -> None:
+def _check_numbers(data: bytes, where: str, may_be_wide: bool) -> None:
     # A long run of digits may also stand inside a text, as in most revision ids. Only when one would be
     # refused is it worth taking the texts away and looking at the numbers that are left.
     if not _SMALL_NUMBER.search(data):
         for match in _LONG_NUMBER.finditer(data):
-            if _why_inexact(match.group()) is not None:
+            if _why_inexact(match.group(), may_be_wide) is not None:
                 break
         else:
             return
@@ -168,24 +174,32 @@ def _check_numbers(data: bytes, where: str) -> None:
         token = match.group()
         if len(token) < 16 and b"-" not in token[1:]:
             continue
-        if reason := _why_inexact(token):
+        if reason := _why_inexact(token, may_be_wide):
             raise _inexact(token.decode("ascii"), where, reason)
 
 
-def _why_inexact(token: bytes) -> str | None:
+def _why_inexact(token: bytes, may_be_wide: bool) -> str | None:
     """Why a number would not be kept as it was sent."""
     text = token.decode("ascii")
     try:
         if text.lstrip("-").isdigit():
             if len(text) > 20 or not _MIN <= int(text) <= _MAX:
-                return _BEYOND_64_BITS
+                return None if may_be_wide and _is_double(text) else _BEYOND_64_BITS
         elif float(text) == 0 and text.lower().partition("e")[0].strip("-0."):
             return _BEYOND_A_DOUBLE
-        elif len(text) > 800 or (repr(float(text)) != text and Decimal(text) != Decimal(repr(float(text)))):
+        elif not _is_double(text):
             return "a number with more digits than a double keeps"
     except (ValueError, ArithmeticError):
         return "no number"  # digits inside a text, such as a date or a version
     return None
+
+
+def _is_double(text: str) -> bool:
+    """Whether a double read from this text writes the same number."""
+    if len(text) > 800:
+        return False
+    value = float(text)
+    return repr(value) == text or (isfinite(value) and Decimal(text) == Decimal(repr(value)))
 
 
 def _inexact(text: str, where: str, reason: str) -> InvalidValue:

@@ -7,6 +7,7 @@ traceback that quotes the request, and with it perhaps a token.
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 import orjson
 from aiohttp import web
@@ -23,6 +24,14 @@ class Protocol(web.RequestHandler):
     """aiohttp's connection with answers of our own for what it refuses. It is closed after them."""
 
     __slots__ = ()
+
+    def log_exception(self, *args: Any, **kw: Any) -> None:
+        """As aiohttp's. A body found broken after its answer, when it is thrown away, is no failure."""
+        exc = kw.get("exc_info")
+        if isinstance(exc, (HttpProcessingError, web.RequestPayloadError)):
+            log.info("the rest of a body that cannot be read", extra={"fields": {"kind": type(exc).__name__}})
+        else:
+            super().log_exception(*args, **kw)
 
     def handle_error(
         self,

@@ -126,3 +126,25 @@ def test_inexact_numbers_are_marked_where_they_stand() -> None:
     with pytest.raises(orjson.JSONEncodeError):
         orjson.dumps(second)
     assert parse_marking(b'{"rev":"1-12345678901234567890123456789012","n":1}')["n"] == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "is_kept"),
+    [
+        ("100000000000000000000", True),  # 1e20, as JavaScript writes it
+        ("123456789012345680000", True),
+        ("-123456789012345680000", True),
+        ("123456789012345678901", False),
+        ("18446744073709551615", False),
+        ("9223372036854775807", True),
+        ("1" + "0" * 400, False),
+    ],
+)
+def test_whole_numbers_beyond_64_bits_that_a_double_keeps(text: str, is_kept: bool) -> None:
+    data = f'{{"n":{text}}}'.encode()
+    if is_kept:
+        assert parse_json(data, may_be_wide=True)["n"] == int(text) or float(text) == float(int(text))
+        assert not isinstance(parse_marking(data)["n"], InexactNumber)
+    else:
+        with pytest.raises(LocalsrvError):
+            parse_json(data, may_be_wide=True)

@@ -11,8 +11,8 @@ from aiohttp import hdrs, web
 from localsrv.model.json_text import parse_json
 from localsrv.web.couch.errors import JSON, CouchError
 
-parse = partial(parse_json, may_hold_nul=True)
-"""As every body and parameter of the face is read. CouchDB's documents may hold NUL, so they must sync."""
+parse = partial(parse_json, may_hold_nul=True, may_be_wide=True)
+"""As every body and parameter of the face is read: documents that are on other devices already must sync."""
 
 _INLINE_BYTES = 1 << 20
 """Larger bodies are parsed in a thread: a hop costs as much as parsing a small one."""
