@@ -84,7 +84,7 @@ def add(
         made.sort(key=lambda one: one["id"])
         if wait:
             made = wait_for(client, app, [one["id"] for one in made])
-    return _tell(made, as_json)
+    return _tell(made, as_json, waited=wait)
 
 
 def _in_order(client: Client, app: str, database: str) -> tuple[str, ...]:
@@ -161,7 +161,7 @@ def now(name: str, app: str, wait: bool, as_json: bool) -> int:
         found = [client.replicate_now(app, name)]
         if wait:
             found = wait_for(client, app, [name])
-    return _tell(found, as_json)
+    return _tell(found, as_json, waited=wait)
 
 
 @sync.command()
@@ -213,8 +213,11 @@ def log(name: str, app: str, limit: int, as_json: bool) -> None:
     output.print_table(["at", "what", "more"], [[e["at"], e["kind"], e["text"]] for e in entries])
 
 
-def _tell(found: list[Replication], as_json: bool) -> int:
-    """Says how replications fare, and returns the exit code: one that failed is the command's failure."""
+def _tell(found: list[Replication], as_json: bool, *, waited: bool = False) -> int:
+    """Says how replications fare, and returns the exit code: one that failed is the command's failure.
+
+    So is, when it was `waited` for, one that will be tried again: what was to be moved is not there.
+    """
     if as_json:
         output.print_json(found)
     for one in [] if as_json else found:
@@ -222,4 +225,5 @@ def _tell(found: list[Replication], as_json: bool) -> int:
         fares = f"{one['state']}, {written:,} {'document' if written == 1 else 'documents'} written"
         is_stopped = one["state"] in ("paused", "completed") or not one["error"]
         click.echo(f"{one['id']}: {fares if is_stopped else one['state'] + ', ' + str(one['error'])}")
-    return ending.FAILED if any(one["state"] == "failed" for one in found) else ending.OK
+    failures = ("failed", "crashing") if waited else ("failed",)
+    return ending.FAILED if any(one["state"] in failures for one in found) else ending.OK

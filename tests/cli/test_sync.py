@@ -94,7 +94,9 @@ def test_a_peer_that_is_not_there_is_tried_again(
     here = two[0]
     name = database("offline")
     address = f"http://127.0.0.1:{free_port}/{name}"
-    found = told(here.home, "add", name, address, "--wait")
+    waited = run(here.home, "sync", "add", name, address, "--wait", "--json")
+    assert waited.code == 1, "what was waited for did not happen"
+    found = json.loads(waited.out)
     assert [(one["id"], one["state"]) for one in found] == [
         ("offline-pull", "crashing"),
         ("offline-push", "crashing"),
@@ -126,3 +128,17 @@ def test_what_is_no_address(two: tuple[RunningServer, RunningServer]) -> None:
     done = run(two[0].home, "sync", "add", "x", "ftp://host/x")
     assert done.code == 6
     assert "http" in done.err
+
+
+def test_waiting_for_what_cannot_be_moved_fails(
+    two: tuple[RunningServer, RunningServer], database: Callable[[str], str]
+) -> None:
+    """A script may go on to remove what it believes to be copied."""
+    here, there = two
+    name = database("kept")
+    address = f"http://127.0.0.1:{there.port}/apps/default/couch/nowhere"
+    waited = run(here.home, "sync", "add", name, address, "--push", "--once", "--wait", "--name", "lost")
+    assert waited.code == 1 and "crashing" in waited.out, waited.out
+    assert run(here.home, "sync", "now", "lost", "--wait").code == 1
+    assert run(here.home, "sync", "now", "lost").code == 0
+    assert run(here.home, "sync", "remove", "lost").code == 0
