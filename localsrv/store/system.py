@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any, TypeVar
 
 import orjson
 
+from localsrv.base.errors import Unavailable
 from localsrv.model.scopes import Grant
 from localsrv.store.driver import Connection, connect, sqlite3, translate
 from localsrv.store.migrations import migrate
@@ -42,6 +44,9 @@ class System:
         self._connection = connection
         self._path = path
         self._lock = asyncio.Lock()
+        # The thread's own: who waits for it may be cancelled while it is still at work.
+        self._in_use = threading.Lock()
+        self._is_closed = False
 
     @classmethod
     async def open(cls, path: Path) -> System:
@@ -64,16 +69,27 @@ class System:
         return cls(await asyncio.to_thread(work), path)
 
     async def close(self) -> None:
-        await self.run(lambda c: c.close())
+        def work(connection: Connection) -> None:
+            self._is_closed = True
+            connection.close()
+
+        await self.run(work)
 
     async def run(self, work: Callable[[Connection], _T]) -> _T:
-        """Runs a function of the connection in a thread, one at a time. For the modules of this package."""
+        """Runs a function of the connection in a thread, one at a time. For the modules of this package.
+
+        Raises:
+            Unavailable: (`code="closing"`) the file was closed.
+        """
 
         def guarded() -> _T:
-            try:
-                return work(self._connection)
-            except sqlite3.Error as error:
-                raise translate(error, self._path) from error
+            with self._in_use:
+                if self._is_closed:
+                    raise Unavailable("The server is stopping.", code="closing")
+                try:
+                    return work(self._connection)
+                except sqlite3.Error as error:
+                    raise translate(error, self._path) from error
 
         async with self._lock:
             return await asyncio.to_thread(guarded)

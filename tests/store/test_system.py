@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from localsrv.base.errors import StorageError
+from localsrv.base.errors import StorageError, Unavailable
 from localsrv.model.scopes import Grant
 from localsrv.store.driver import sqlite3
 from localsrv.store.system import AppRow, System
@@ -79,3 +82,30 @@ async def test_a_file_from_a_newer_version_is_refused_untouched(tmp_path: Path) 
         await System.open(path)
     assert caught.value.code == "storage-too-new"
     assert path.read_bytes() == before
+
+
+async def test_work_whose_caller_went_away_ends_before_the_file_is_closed(tmp_path: Path) -> None:
+    """Two threads in one connection would crash the process."""
+    system = await System.open(tmp_path / "system.db")
+    entered, go_on = threading.Event(), threading.Event()
+    order: list[str] = []
+
+    def slow(connection: Any) -> None:
+        entered.set()
+        assert go_on.wait(20)
+        connection.execute("SELECT count(*) FROM grants").fetchall()
+        order.append("worked")
+
+    waiting = asyncio.ensure_future(system.run(slow))
+    assert await asyncio.to_thread(entered.wait, 20)
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    closing = asyncio.ensure_future(system.close())
+    closing.add_done_callback(lambda _: order.append("closed"))
+    for _ in range(100):  # it would be closed by now if nothing held it
+        await asyncio.sleep(0)
+    go_on.set()
+    await closing
+    assert order == ["worked", "closed"]
+    with pytest.raises(Unavailable):
+        await system.grants()
