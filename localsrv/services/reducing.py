@@ -6,7 +6,6 @@ are added up by SQLite, a million rows in less than a second; all others read th
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,6 +15,7 @@ from typing import Any
 
 import orjson
 
+from localsrv.base.threads import in_thread
 from localsrv.javascript.pool import JavaScript, Program
 from localsrv.javascript.worker import JavaScriptError
 from localsrv.model.collation import group_prefix
@@ -89,7 +89,7 @@ class Reducer:
 
     async def _reduce(self, snapshot: Snapshot, program: Program, asked: Reduction) -> list[Reduced]:
         if is_built_in(asked.function):
-            return await asyncio.to_thread(_built_in, snapshot, asked)
+            return await in_thread(lambda: _built_in(snapshot, asked))
         return await self._by_javascript(snapshot, program, asked)
 
     # ── JavaScript ─────────────────────────────────────────────────────────────────────────────────────────
@@ -98,7 +98,7 @@ class Reducer:
         keys: list[str] = []
         partial: list[list[str]] = []
         calls = _calls(snapshot, asked)
-        while batch := await asyncio.to_thread(lambda: list(islice(calls, CALLS_AT_ONCE))):
+        while batch := await in_thread(lambda: list(islice(calls, CALLS_AT_ONCE))):
             results = await self._run(program, asked.function, [line for _, _, line in batch], rereduce=False)
             if isinstance(results, JavaScriptError):
                 return [Reduced("null", error=results.error, reason=results.message)]

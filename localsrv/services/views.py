@@ -19,6 +19,7 @@ from typing import TypeVar
 from weakref import WeakKeyDictionary
 
 from localsrv.base.errors import LocalsrvError, NotFound, StorageError
+from localsrv.base.threads import in_thread
 from localsrv.javascript.pool import JavaScript
 from localsrv.javascript.worker import JavaScriptError
 from localsrv.model.collation import raw_sort_key, sort_key
@@ -151,7 +152,7 @@ class Views:
         job = self._job(database, name, design)
         file, snapshot = await self._begin(job, False)
         try:
-            size = await asyncio.to_thread(snapshot.size_bytes)
+            size = await in_thread(snapshot.size_bytes)
             seq = max(snapshot.seq, job.seen)
             is_building = job.task is not None and not job.task.done()
             return IndexState(seq, is_building, job.waiting, file.size_bytes(), size)

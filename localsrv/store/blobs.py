@@ -6,25 +6,21 @@ it; a crash in between leaves a file that nothing refers to, which `sweep` remov
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import hashlib
 import os
 import secrets
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import TypeVar
 
 from localsrv.base.errors import TooLarge, Unavailable
+from localsrv.base.threads import in_thread
 from localsrv.store.driver import Connection, translate
 from localsrv.store.engine import Transaction
-
-T = TypeVar("T")
 
 INLINE_BYTES = 64 << 10
 """Contents up to this size live in the database, where one page read brings them."""
@@ -67,10 +63,10 @@ class Blobs:
                 if limit is not None and incoming.length + len(chunk) > limit:
                     raise TooLarge(f"An attachment may have {limit:,} bytes.")
                 if incoming.needs_disk(chunk):
-                    await _in_thread(partial(incoming.add, chunk))
+                    await in_thread(partial(incoming.add, chunk))
                 else:
                     incoming.add(chunk)
-            return await _in_thread(incoming.finish) if incoming.on_disk else incoming.finish()
+            return await in_thread(incoming.finish) if incoming.on_disk else incoming.finish()
 
     def store(self, data: bytes) -> Blob:
         """As `receive`, for bytes at hand."""
@@ -236,22 +232,6 @@ class _Incoming:
         except OSError as error:
             raise disk_error(error) from error
         return Blob(digest, self._md5.digest(), self.length, None)
-
-
-async def _in_thread(function: Callable[[], T]) -> T:
-    """Runs blocking work in a thread. When its caller is cancelled it is waited for all the same.
-
-    Otherwise the file would be closed under the thread, which might then write into another one that
-    was given the same number.
-    """
-    work = asyncio.ensure_future(asyncio.to_thread(function))
-    try:
-        return await asyncio.shield(work)
-    except asyncio.CancelledError:
-        while not work.done():
-            with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.wait([work])
-        raise
 
 
 def disk_error(error: OSError) -> Exception:

@@ -6,7 +6,6 @@ it is: the rows are read from one state of the index, page after page, as they a
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from itertools import islice
@@ -15,6 +14,7 @@ from typing import Any
 import orjson
 from aiohttp import web
 
+from localsrv.base.threads import in_thread
 from localsrv.model.design_document import PREFIX, DesignDocument, View
 from localsrv.services.design import Design
 from localsrv.services.mapping import views_program
@@ -74,7 +74,7 @@ async def _answer(request: web.Request, design: DesignDocument, view: View, quer
 
 
 async def _mapped(db: Database, name: str, view: View, snapshot: Snapshot, query: ViewQuery) -> Parts:
-    total, before = await asyncio.to_thread(_position, snapshot, view, query)
+    total, before = await in_thread(lambda: _position(snapshot, view, query))
     head: dict[str, Any] = {"total_rows": total, "offset": min(total, before + query.skip)}
     if query.with_update_seq:
         head["update_seq"] = await _update_seq(db, name, snapshot)
@@ -82,7 +82,7 @@ async def _mapped(db: Database, name: str, view: View, snapshot: Snapshot, query
     size = PAGE if query.included is None else PAGE_OF_BODIES
     opening = f'{text_of(head)[:-1]},"rows":['.encode()
     separator = b"\n"
-    while page := await asyncio.to_thread(lambda: list(islice(rows, size))):
+    while page := await in_thread(lambda: list(islice(rows, size))):
         part: list[Segment] = [opening] if opening else []
         opening = b""
         if query.included is None:
