@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,13 @@ def test_an_interrupted_import_is_continued(
     command = [sys.executable, "-m", "localsrv", "import", str(file), "--app", "people"]
     command += ["--key", "id", "--json"]
     with subprocess.Popen(
-        command, cwd=ROOT, env=environment(server.home), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        command,
+        cwd=ROOT,
+        env=environment(server.home),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        # What a shell starts in the background ignores Ctrl-C, and so would all that it starts.
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     ) as process:
         assert process.stdout is not None
         for line in process.stdout:  # what it says itself is heard sooner than what the server would
