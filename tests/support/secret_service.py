@@ -53,7 +53,7 @@ def secret_service(folder: Path) -> Iterator[dict[str, str]]:
         yield environment
     finally:
         for process in (ring, bus):
-            process.terminate()
+            process.kill()  # a test may have stopped it
             process.wait(10)
         bus.stdout.close()
 

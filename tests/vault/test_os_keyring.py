@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -16,29 +17,23 @@ import pytest
 
 from localsrv.base.errors import InvalidValue, VaultError
 from localsrv.vault import OsKeyring, backends
+from tests.support.secret_service import secret_service
 
 ROOT = Path(__file__).parents[2]
 
 
 def in_session(state: str, tmp_path: Path) -> Any:
-    """What `secret_service.py` reports from a session bus, a home and a run-time folder of its own."""
-    for tool in ("dbus-run-session", "gnome-keyring-daemon", "gdbus"):
-        if shutil.which(tool) is None:
-            pytest.skip(f"{tool} is not installed")
-    runtime = tmp_path / "runtime"
-    runtime.mkdir(mode=0o700)
-    environment = {
-        "PATH": os.environ["PATH"],
-        "HOME": str(tmp_path),
-        "XDG_RUNTIME_DIR": str(runtime),
-        "PYTHONPATH": str(ROOT),
-        "LANG": "C.UTF-8",
-    }
-    script = Path(__file__).with_name("secret_service.py")
-    command = [sys.executable, "-W", "error", str(script), state]
-    if state != "absent":
-        command[:0] = ["dbus-run-session", "--"]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+    """What `vault_states` reports from a session bus, a home and a run-time folder of its own."""
+    if shutil.which("gdbus") is None:
+        pytest.skip("gdbus is not installed")
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "LANG": "C.UTF-8"}
+    command = [sys.executable, "-W", "error", "-m", "tests.support.vault_states", state]
+    with contextlib.ExitStack() as stack:
+        if state != "absent":
+            environment |= stack.enter_context(secret_service(tmp_path / "session"))
+        else:
+            environment |= {"HOME": str(tmp_path), "XDG_RUNTIME_DIR": str(tmp_path)}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
