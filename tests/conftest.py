@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import socket
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.support.disks import small_disk
 from tests.support.server import RunningServer, start_server
 
 if TYPE_CHECKING:
@@ -75,6 +77,13 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
+    """A function that mounts an empty disk of so many megabytes until the test ends, or skips."""
+    with contextlib.ExitStack() as mounted:
+        yield lambda megabytes: mounted.enter_context(small_disk(tmp_path / "disk", megabytes))
 
 
 @pytest.fixture(scope="session")

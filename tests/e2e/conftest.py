@@ -1,12 +1,8 @@
-"""Fixtures of the tests of bad input: one server for a whole module, and a small disk."""
+"""Fixtures of the tests of bad input: one server for a whole module."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -41,15 +37,3 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
 def before(shop: RunningServer) -> dict[str, Any]:
     """What `shop` held at first."""
     return everything(shop)
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 12 MB."""
-    if sys.platform != "linux" or os.geteuid() != 0:
-        pytest.skip("only on Linux as root can a small disk be mounted")
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", str(folder)], check=True)
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)

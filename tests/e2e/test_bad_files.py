@@ -6,7 +6,6 @@ import json
 import os
 import socket
 import sqlite3
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,25 +13,13 @@ from pathlib import Path
 import pytest
 
 from tests.support.commands import run
+from tests.support.disks import fill, read_only
 from tests.support.refusals import assert_clean, assert_refused, everything, small_app
 from tests.support.server import RunningServer
 
 
-def fill(folder: Path) -> Path:
-    """A file that takes what is left of a disk."""
-    file = folder / "filler"
-    descriptor = os.open(file, os.O_CREAT | os.O_WRONLY)
-    try:
-        while os.write(descriptor, bytes(4096)):
-            pass
-    except OSError:
-        pass
-    finally:
-        os.close(descriptor)
-    return file
-
-
-def test_a_full_disk(servers: Callable[..., RunningServer], small_disk: Path) -> None:
+def test_a_full_disk(servers: Callable[..., RunningServer], disk: Callable[[int], Path]) -> None:
+    small_disk = disk(12)
     server = servers(small_disk / "home")
     for app in ("one", "two"):
         small_app(server, app)
@@ -67,9 +54,10 @@ def test_a_full_disk(servers: Callable[..., RunningServer], small_disk: Path) ->
 
 
 def test_a_write_too_large_for_the_disk_gives_its_space_back(
-    servers: Callable[..., RunningServer], small_disk: Path
+    servers: Callable[..., RunningServer], disk: Callable[[int], Path]
 ) -> None:
     """What SQLite wrote of it into the WAL must not keep the others from writing."""
+    small_disk = disk(12)
     server = servers(small_disk / "home")
     small_app(server, "one")
     reserve = small_disk / "reserve"
@@ -86,8 +74,9 @@ def test_a_write_too_large_for_the_disk_gives_its_space_back(
 
 
 def test_a_server_that_cannot_start_on_a_full_disk_says_so(
-    servers: Callable[..., RunningServer], small_disk: Path
+    servers: Callable[..., RunningServer], disk: Callable[[int], Path]
 ) -> None:
+    small_disk = disk(12)
     server = servers(small_disk / "home")
     small_app(server, "one")
     assert server.stop() == 0
@@ -154,16 +143,12 @@ def test_a_broken_file_is_its_own_apps_trouble(
 
 
 def test_a_read_only_file(servers: Callable[..., RunningServer]) -> None:
-    if sys.platform != "linux" or os.geteuid() != 0:
-        pytest.skip("only on Linux as root, whom permissions do not stop, is a read-only mount needed")
     server = servers()
     for app in ("bad", "good"):
         small_app(server, app)
     assert server.stop() == 0
     folder = server.home / "data" / "apps" / "bad"
-    subprocess.run(["mount", "--bind", str(folder), str(folder)], check=True)
-    try:
-        subprocess.run(["mount", "-o", "remount,bind,ro", str(folder)], check=True)
+    with read_only(folder):
         server = servers(server.home)
         answer = server.request("POST", "/apps/bad/rest/v1/t", {"x": "y"})
         assert answer.status == 507 and "permissions" in answer.json()["hint"], answer.body
@@ -172,8 +157,6 @@ def test_a_read_only_file(servers: Callable[..., RunningServer]) -> None:
         ended = run(server.home, "doctor")
         assert ended.code == 1 and str(folder / "app.db") in ended.out, ended.out
         assert server.stop() == 0, server.output()
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)
     server = servers(server.home)
     assert server.request("GET", "/apps/bad/rest/v1/t").json() == [{"id": "a", "x": "first"}]
     assert server.stop() == 0

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-import subprocess
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,21 +15,11 @@ from localsrv.model.query import parse_query
 from localsrv.store.database import Database
 from localsrv.store.driver import connect
 from tests.store.conftest import collections
+from tests.support.disks import read_only
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 3 MB."""
-    if sys.platform != "linux" or os.geteuid() != 0:
-        pytest.skip("only on Linux as root can a small disk be mounted")
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(folder)], check=True)
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
-
-
-async def test_a_full_disk_refuses_and_keeps_what_it_has(small_disk: Path) -> None:
+async def test_a_full_disk_refuses_and_keeps_what_it_has(disk: Callable[[int], Path]) -> None:
+    small_disk = disk(3)
     db = await Database.open(small_disk / "app.db", small_disk / "blobs")
     await db.define(collections(t={"fields": {"x": "text"}}))
     kept = (await db.insert("t", [{"x": "first"}])).ids
@@ -55,7 +43,10 @@ async def test_a_full_disk_refuses_and_keeps_what_it_has(small_disk: Path) -> No
     await db.close()
 
 
-async def test_one_write_too_large_for_the_disk_does_not_fail_its_neighbours(small_disk: Path) -> None:
+async def test_one_write_too_large_for_the_disk_does_not_fail_its_neighbours(
+    disk: Callable[[int], Path],
+) -> None:
+    small_disk = disk(3)
     db = await Database.open(small_disk / "app.db", small_disk / "blobs")
     await db.define(collections(t={"fields": {"x": "text"}}))
     large = [{"x": "y" * 1000} for _ in range(10_000)]
@@ -111,16 +102,10 @@ async def test_a_read_only_file_is_named(tmp_path: Path) -> None:
     await db.define(collections(t={}))
     await db.insert("t", [{"x": 1}])
     await db.close()
-    if sys.platform != "linux" or os.geteuid() != 0:
-        pytest.skip("only on Linux as root, whom permissions do not stop, is a read-only mount needed")
-    subprocess.run(["mount", "--bind", str(folder), str(folder)], check=True)
-    subprocess.run(["mount", "-o", "remount,bind,ro", str(folder)], check=True)
-    try:
+    with read_only(folder):
         with pytest.raises(StorageError) as caught:
             await Database.open(folder / "app.db", folder / "blobs")
         assert caught.value.code in ("storage-read-only", "storage-unreachable")
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)
     db = await Database.open(folder / "app.db", folder / "blobs")
     assert db.collection("t").documents == 1
     await db.close()
