@@ -18,6 +18,7 @@ COMMANDS: dict[str, str] = {
     "open": "server:open_page",
     "app": "apps:app",
     "key": "keys:key",
+    "audit": "audit:audit",
     "import": "import_:import_",
     "export": "export:export",
     "query": "query:query",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from http.client import HTTPResponse
 from typing import Any, BinaryIO, cast
 from urllib.parse import urlencode
 
@@ -262,6 +264,19 @@ class Client:
     def create_code(self, app: str | None = None) -> shapes.Code:
         """A one-time code and the address that carries it: of an app, or of the dashboard."""
         return cast(shapes.Code, self.connection.json("POST", path("codes"), {"app": app}))
+
+    # ── the audit log ──────────────────────────────────────────────────────────────────────────────────────
+
+    def audit(self, *, event: str | None = None, limit: int = 100) -> list[shapes.AuditEntry]:
+        """The newest entries, newest first; `limit` up to 1,000."""
+        query = {"limit": limit, **({} if event is None else {"event": event})}
+        answer = self.connection.json("GET", f"{path('audit')}?{urlencode(query)}")
+        return cast("list[shapes.AuditEntry]", answer["entries"])
+
+    def audit_export(self, event: str | None = None) -> AbstractContextManager[HTTPResponse]:
+        """All of it as a stream of NDJSON, newest first."""
+        query = "" if event is None else "?" + urlencode({"event": event})
+        return self.connection.open("GET", path("audit", "export") + query)
 
 
 def attachment_path(app: str, collection: str, document: str, name: str) -> str:

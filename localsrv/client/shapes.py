@@ -197,3 +197,19 @@ class Event(TypedDict):
     cause: NotRequired[str | None]
     row: NotRequired[dict[str, Any] | None]
     at: NotRequired[str | None]
+
+
+class AuditEntry(TypedDict):
+    """Something that happened `count` times between `at` and `until`, which are ISO 8601 in UTC."""
+
+    number: int
+    at: str
+    until: str
+    count: int
+    event: str
+    grant: str | None
+    who: str | None
+    app: str | None
+    origin: str | None
+    subject: str | None
+    details: dict[str, str | int]

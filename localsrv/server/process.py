@@ -34,6 +34,7 @@ from localsrv.base.paths import Paths
 from localsrv.base.server_file import RunningServer
 from localsrv.javascript.pool import JavaScript
 from localsrv.services.apps import Apps
+from localsrv.services.audit import Audit
 from localsrv.services.codes import Codes
 from localsrv.services.conflicts import Conflicts
 from localsrv.services.design import Design
@@ -45,6 +46,7 @@ from localsrv.services.sessions import Sessions
 from localsrv.services.signing import Signer
 from localsrv.services.views import Views
 from localsrv.store import driver
+from localsrv.store.audit import AuditStore
 from localsrv.store.database import StoreOptions
 from localsrv.store.replications import ReplicationStore
 from localsrv.store.system import System
@@ -186,6 +188,8 @@ class Server:
         """Opens the files and makes the services; `stack` closes them in the opposite order."""
         system = await System.open(self._paths.system_file)
         stack.push_async_callback(system.close)
+        audit = Audit(AuditStore(system))
+        stack.push_async_callback(audit.close)
         grants = await Grants.open(system, self.running.token)
         stack.push_async_callback(grants.close)
         apps = await Apps.start(system, self._paths.data / "apps", grants, self._store_options())
@@ -208,6 +212,7 @@ class Server:
             apps=apps,
             ports=self._ports,
             grants=grants,
+            audit=audit,
             codes=Codes(),
             signer=Signer(),
             status=self._status,

@@ -15,6 +15,7 @@ from localsrv.web import errors, live, openapi
 from localsrv.web.admin import (
     apps,
     attachments,
+    audit,
     codes,
     collections,
     conflicts,
@@ -52,6 +53,7 @@ ADMIN_ROUTES: tuple[Route, ...] = (
     *sign.ROUTES,
     *keys.ROUTES,
     *codes.ROUTES,
+    *audit.ROUTES,
 )
 """`/api/v1/…`, on the server's own host; what names an app also on that app's host."""
 

@@ -18,6 +18,7 @@ from localsrv.web.headers import Cors
 if TYPE_CHECKING:
     from localsrv.model.scopes import Grant
     from localsrv.services.apps import App, Apps
+    from localsrv.services.audit import Audit
     from localsrv.services.codes import Codes
     from localsrv.services.grants import Grants
     from localsrv.services.ports import AppPorts
@@ -41,6 +42,7 @@ class Services:
     apps: Apps
     ports: AppPorts
     grants: Grants
+    audit: Audit
     codes: Codes
     signer: Signer
     status: Callable[[bool], Awaitable[Mapping[str, Any]]]

@@ -17,6 +17,7 @@ from aiohttp import hdrs, web
 
 from localsrv.base.errors import BadRequest, LocalsrvError, NotFound
 from localsrv.model.scopes import SYNC
+from localsrv.services.audit import SIGN_IN_FAILED
 from localsrv.web import errors
 from localsrv.web.addresses import Site
 from localsrv.web.auth import Authenticator
@@ -31,6 +32,9 @@ log = logging.getLogger("localsrv.web")
 Renderer = Callable[[LocalsrvError], web.Response]
 
 _COUCH_PATH = re.compile(r"(?:/apps/[^/?]*)?/couch(?:[/?]|$)")
+
+_FAILED_SIGN_INS = frozenset({"bad-token", "wrong-origin", "wrong-app", "bad-signature"})
+"""Codes of errors that say: somebody came with a credential that does not count here."""
 
 REMEMBERED_PATHS = 4096
 REMEMBERED_LENGTH = 512
@@ -190,6 +194,10 @@ class Dispatcher:
         return await serve_app_file(request, self._services.apps.hosted(site.app), segments)
 
     def _refuse(self, request: web.Request, error: LocalsrvError, face: Face) -> web.Response:
+        if error.code in _FAILED_SIGN_INS:
+            self._services.audit.note(
+                SIGN_IN_FAILED, origin=request.headers.get(hdrs.ORIGIN), details={"why": error.code}
+            )
         if error.status >= 500:
             log.warning("%s %s: %s (%s)", request.method, request.path, error.message, error.code)
         if request.writer.output_size > 0 and request.transport is not None:

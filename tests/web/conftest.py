@@ -17,6 +17,7 @@ from aiohttp import web
 from localsrv.base.listeners import listen
 from localsrv.javascript.pool import JavaScript
 from localsrv.services.apps import Apps
+from localsrv.services.audit import Audit
 from localsrv.services.codes import Codes
 from localsrv.services.design import Design
 from localsrv.services.grants import Grants, new_token
@@ -25,6 +26,7 @@ from localsrv.services.ports import AppPorts, Opened
 from localsrv.services.replication.replicator import Replicator
 from localsrv.services.signing import Signer
 from localsrv.services.views import Views
+from localsrv.store.audit import AuditStore
 from localsrv.store.replications import ReplicationStore
 from localsrv.store.system import System
 from localsrv.web.addresses import Addresses
@@ -189,6 +191,7 @@ async def web_server(tmp_path: Path) -> AsyncIterator[WebServer]:
         server.kept[app] = port
 
     vault = MemoryVault()
+    audit = Audit(AuditStore(system))
     javascript = JavaScript(program())
     design, views = Design(javascript), Views(javascript)
     replicator = await Replicator.start(apps, ReplicationStore(system), vault, design, "test-device")
@@ -199,6 +202,7 @@ async def web_server(tmp_path: Path) -> AsyncIterator[WebServer]:
         apps=apps,
         ports=ports,
         grants=grants,
+        audit=audit,
         codes=Codes(),
         signer=Signer(),
         status=status,
@@ -220,4 +224,5 @@ async def web_server(tmp_path: Path) -> AsyncIterator[WebServer]:
     await javascript.close()
     await apps.close()
     await grants.close()
+    await audit.close()
     await system.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from localsrv.services.audit import EVENTS
 from localsrv.web.app import served
 from localsrv.web.routes import Face
 
@@ -32,3 +33,9 @@ def test_every_test_that_is_named_as_proof_exists() -> None:
         assert f'"{case}"' in tests, case
     for path in re.findall(r"`(tests/[\w/.]+)`", text):
         assert (ROOT / path).exists(), path
+
+
+def test_every_audit_event_is_explained() -> None:
+    text = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
+    for event, meaning in EVENTS.items():
+        assert f"| `{event}` | {meaning} |" in text
