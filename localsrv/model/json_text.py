@@ -10,29 +10,26 @@ from __future__ import annotations
 
 import json
 import re
-from decimal import Decimal
 from functools import partial
-from math import isfinite
 from typing import Any
 
 import orjson
 
 from localsrv.base.errors import BadRequest, InvalidValue
+from localsrv.model.json_numbers import (
+    BEYOND_64_BITS,
+    BEYOND_A_DOUBLE,
+    inexact_number,
+    is_64_bits,
+    why_inexact,
+)
 
 MAX_NESTING = 100
 """How deep arrays and objects may nest."""
 
-_MIN, _MAX = -(2**63), 2**63 - 1
-_LONG_NUMBER = re.compile(rb"[0-9](?:[0-9]|\.[0-9]){15}[0-9.eE+-]*")
-_SMALL_NUMBER = re.compile(rb"[0-9.][eE]-[0-9]{3}")
-_DIGITS_AS_ZEROS = bytes(0x30 if 0x30 <= c <= 0x39 else c for c in range(256))
-_TEXT = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"')
-_TOKEN = re.compile(rb"-?[0-9][0-9.eE+-]*")
 _NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 _TEXT_OR_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]')
 _NO_NUMBER = re.compile(r".?-?(?:NaN|Infinity)", re.DOTALL)
-_BEYOND_64_BITS = "a whole number beyond 64 bits"
-_BEYOND_A_DOUBLE = "a number beyond the range of a double"
 _NOT_BRACKETS = bytes(c for c in range(256) if c not in b"[]{}")
 
 
@@ -54,8 +51,8 @@ def parse_json(
         value = orjson.loads(data)
     except orjson.JSONDecodeError as error:
         raise _not_json(error, data, where) from error
-    if _may_be_inexact(data, value):
-        _check_numbers(data, where, may_be_wide)
+    if found := inexact_number(data, value, may_be_wide=may_be_wide):
+        raise _inexact(*found, where)
     if not may_hold_nul and b"\\u0000" in data and _holds_nul(value):
         raise InvalidValue(
             f"The {where} holds a NUL character, which a text cannot contain.",
@@ -85,29 +82,15 @@ def parse_marking(data: bytes) -> Any:
         orjson.JSONDecodeError: not JSON. RecursionError: nested some hundreds deep around such a number.
     """
     value = orjson.loads(data)
-    if _may_be_inexact(data, value):
-        try:
-            _check_numbers(data, "text", may_be_wide=True)
-        except InvalidValue:
-            return json.loads(data, parse_int=partial(_marked, int), parse_float=partial(_marked, float))
+    if inexact_number(data, value, may_be_wide=True):
+        return json.loads(data, parse_int=partial(_marked, int), parse_float=partial(_marked, float))
     return value
 
 
 def _marked(kind: type[int] | type[float], text: str) -> int | float | InexactNumber:
-    if kind is int and not _MIN <= int(text) <= _MAX:
-        kind = float
-    return kind(text) if _why_inexact(text.encode(), may_be_wide=True) is None else InexactNumber(text)
-
-
-def _may_be_inexact(data: bytes, value: Any) -> bool:
-    # Sixteen digits in a row, points left out: a search for equal bytes is ten times as fast as one for a
-    # pattern. A body that comes out as it went in has kept every digit; 19 may still be more than 64 bits.
-    if b"0" * 16 in data.translate(_DIGITS_AS_ZEROS, b".") and (
-        orjson.dumps(value) != data or b"0" * 19 in data.translate(_DIGITS_AS_ZEROS)
-    ):
-        return True
-    # A few characters may spell less than the smallest double.
-    return (b"e-" in data or b"E-" in data) and _SMALL_NUMBER.search(data) is not None
+    if why_inexact(text, may_be_wide=True) is not None:
+        return InexactNumber(text)
+    return float(text) if kind is int and not is_64_bits(text) else kind(text)
 
 
 def dump(value: Any) -> bytes:
@@ -123,7 +106,7 @@ def _not_json(error: orjson.JSONDecodeError, data: bytes, where: str) -> BadRequ
     number = _NUMBER.match(error.doc, error.pos)
     if number is not None and abs(float(number.group())) == float("inf"):
         is_whole = number.group().lstrip("-").isdigit()
-        return _inexact(number.group(), where, _BEYOND_64_BITS if is_whole else _BEYOND_A_DOUBLE)
+        return _inexact(number.group(), where, BEYOND_64_BITS if is_whole else BEYOND_A_DOUBLE)
     if not error.doc:
         return _not_utf8(data, where)
     if _opens_deep(error.doc[: error.pos]):  # orjson gives up before it has seen the end
@@ -159,47 +142,6 @@ def _not_utf8(data: bytes, where: str) -> BadRequest:
             hint="Send the text in UTF-8, without escapes for half characters.",
         )
     return BadRequest(f"The {where} is not valid JSON.", code="invalid-json")
-
-
-def _check_numbers(data: bytes, where: str, may_be_wide: bool) -> None:
-    # A long run of digits may also stand inside a text, as in most revision ids. Only when one would be
-    # refused is it worth taking the texts away and looking at the numbers that are left.
-    if not _SMALL_NUMBER.search(data):
-        for match in _LONG_NUMBER.finditer(data):
-            if _why_inexact(match.group(), may_be_wide) is not None:
-                break
-        else:
-            return
-    for match in _TOKEN.finditer(_TEXT.sub(b"", data)):
-        token = match.group()
-        if len(token) < 16 and b"-" not in token[1:]:
-            continue
-        if reason := _why_inexact(token, may_be_wide):
-            raise _inexact(token.decode("ascii"), where, reason)
-
-
-def _why_inexact(token: bytes, may_be_wide: bool) -> str | None:
-    """Why a number would not be kept as it was sent."""
-    text = token.decode("ascii")
-    try:
-        if text.lstrip("-").isdigit():
-            if len(text) > 20 or not _MIN <= int(text) <= _MAX:
-                return None if may_be_wide and _is_double(text) else _BEYOND_64_BITS
-        elif float(text) == 0 and text.lower().partition("e")[0].strip("-0."):
-            return _BEYOND_A_DOUBLE
-        elif not _is_double(text):
-            return "a number with more digits than a double keeps"
-    except (ValueError, ArithmeticError):
-        return "no number"  # digits inside a text, such as a date or a version
-    return None
-
-
-def _is_double(text: str) -> bool:
-    """Whether a double read from this text writes the same number."""
-    if len(text) > 800:
-        return False
-    value = float(text)
-    return repr(value) == text or (isfinite(value) and Decimal(text) == Decimal(repr(value)))
 
 
 def _inexact(text: str, where: str, reason: str) -> InvalidValue:

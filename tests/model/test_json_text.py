@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
+from math import isfinite
 from typing import Any
 
 import orjson
@@ -148,3 +150,35 @@ def test_whole_numbers_beyond_64_bits_that_a_double_keeps(text: str, is_kept: bo
     else:
         with pytest.raises(LocalsrvError):
             parse_json(data, may_be_wide=True)
+
+
+_SPELLED = st.one_of(
+    st.integers(-(10**22), 10**22).map(str),
+    st.floats(allow_nan=False, allow_infinity=False).map(repr),
+    st.from_regex(r"-?(0|[1-9][0-9]{0,18})(\.[0-9]{1,19})?([eE][+-]?[0-9]{1,3})?", fullmatch=True),
+)
+_AROUND = st.sampled_from(["", " ", ",", ":", "-", "1-", "[", '"', "\\", "e-400", "\n"])
+
+
+@given(st.lists(_SPELLED | st.builds(lambda a, n, b: json.dumps(a + n + b), _AROUND, _SPELLED, _AROUND)))
+def test_every_number_outside_of_texts_is_looked_at_and_none_inside(parts: list[str]) -> None:
+    bad: list[str] = []
+
+    def look(text: str) -> int:
+        kept = float(text)
+        if text.lstrip("-").isdigit():
+            exact = -(2**63) <= int(text) < 2**63
+        else:
+            exact = isfinite(kept) and Decimal(repr(kept)) == Decimal(text)
+        if not exact:
+            bad.append(text)
+        return 0
+
+    data = f"[{', '.join(parts)}]".encode()
+    json.loads(data, parse_int=look, parse_float=look)
+    try:
+        parse_json(data)
+    except InvalidValue:
+        assert bad
+    else:
+        assert not bad
