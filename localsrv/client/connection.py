@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import hmac
 import http.client
 import json
+import secrets
 import socket
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, BinaryIO
 from urllib.parse import quote, urlsplit
 
 from localsrv.base.errors import LocalsrvError
+from localsrv.base.proof import proof
 from localsrv.base.server_file import RunningServer
 
 Body = bytes | Iterable[bytes] | BinaryIO
 
 _CHUNK = 1 << 16
+_LONGEST_PROOF = 1000
 
 
 class NotRunning(LocalsrvError):
@@ -23,6 +27,13 @@ class NotRunning(LocalsrvError):
 
     status = 503
     code = "not-running"
+
+
+class Stranger(LocalsrvError):
+    """Who listens at the server's port does not know the owner token: it was sent nothing but a question."""
+
+    status = 503
+    code = "stranger"
 
 
 class ApiError(LocalsrvError):
@@ -117,6 +128,8 @@ class Connection:
     def _request(
         self, method: str, path: str, body: Body | None, headers: Mapping[str, str]
     ) -> http.client.HTTPResponse:
+        if self._kept is not None and self._kept.sock is None:  # the answer before was the connection's last
+            self._kept = None
         kept = self._kept = self._kept or self._connect()
         sent = {
             "Authorization": f"Bearer {self.server.token}",
@@ -146,8 +159,40 @@ class Connection:
                 continue
             assert connection.sock is not None
             connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            connection.auto_open = 0  # one that it opens itself would not be asked for its proof
+            try:
+                self._check(connection)
+            except BaseException:
+                connection.close()
+                raise
             return connection
         raise _gone(self.server)
+
+    def _check(self, connection: http.client.HTTPConnection) -> None:
+        """Has the other end prove that it knows the owner token, which it was not sent yet (`base.proof`).
+
+        Raises Stranger.
+        """
+        host, port = connection.sock.getpeername()[:2]
+        nonce = secrets.token_urlsafe(24)
+        try:
+            connection.request(
+                "GET",
+                path("challenge") + f"?nonce={nonce}",
+                headers={"Host": urlsplit(self.server.url).netloc},
+            )
+            answer = connection.getresponse()
+            given = json.loads(answer.read(_LONGEST_PROOF) or b"null")
+            known = given["proof"] if isinstance(given, dict) else None
+        except (ValueError, KeyError, http.client.HTTPException):
+            known = None
+        if not isinstance(known, str) or not hmac.compare_digest(
+            known.encode("utf-8", "replace"), proof(self.server.token, nonce, host, port).encode()
+        ):
+            raise Stranger(
+                f"Another program answers at {self.server.url}.",
+                hint="Nothing was sent to it. End it, then start localsrv again: localsrv serve",
+            )
 
 
 def _refusal(answer: http.client.HTTPResponse) -> ApiError:

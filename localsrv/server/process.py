@@ -31,6 +31,7 @@ from localsrv.base.errors import LocalsrvError
 from localsrv.base.listeners import Listener
 from localsrv.base.lock import InstanceLock
 from localsrv.base.paths import Paths
+from localsrv.base.proof import proof
 from localsrv.base.server_file import RunningServer
 from localsrv.javascript.pool import JavaScript
 from localsrv.services.apps import Apps
@@ -216,6 +217,7 @@ class Server:
             codes=Codes(),
             signer=Signer(),
             status=self._status,
+            prove=partial(proof, self.running.token),
             stop=self.stop,
             allowed_origins=frozenset(self._settings.allowed_origins),
             max_body=self._settings.max_body_bytes,

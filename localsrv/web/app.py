@@ -16,6 +16,7 @@ from localsrv.web.admin import (
     apps,
     attachments,
     audit,
+    challenge,
     codes,
     collections,
     conflicts,
@@ -54,6 +55,7 @@ ADMIN_ROUTES: tuple[Route, ...] = (
     *keys.ROUTES,
     *codes.ROUTES,
     *audit.ROUTES,
+    *challenge.ROUTES,
 )
 """`/api/v1/…`, on the server's own host; what names an app also on that app's host."""
 

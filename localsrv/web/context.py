@@ -33,7 +33,8 @@ class Services:
     """Everything the web layer works with; `server` makes it, after the port is bound.
 
     `status` gives the part of /api/v1/status that only the process knows, and tries the vault first when
-    called with True; `stop` asks the process to leave.
+    called with True; `prove` proves knowledge of the owner token (`base.proof`, its last three);
+    `stop` asks the process to leave.
     `max_body` bounds bodies that are read whole, `max_upload` those that are streamed, both in bytes.
     `extra` holds services that come with a feature's own routes, each by its class.
     """
@@ -46,6 +47,7 @@ class Services:
     codes: Codes
     signer: Signer
     status: Callable[[bool], Awaitable[Mapping[str, Any]]]
+    prove: Callable[[str, str, int], str]
     stop: Callable[[], None]
     allowed_origins: frozenset[str] = frozenset()
     max_body: int = 64 << 20

@@ -2,21 +2,37 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import socket
 import threading
 from collections.abc import Callable, Iterator
 
 import pytest
 
+from localsrv.base.proof import proof
 from localsrv.base.server_file import RunningServer
-from localsrv.client import ApiError, Connection, NotRunning
+from localsrv.client import ApiError, Connection, NotRunning, Stranger
 from localsrv.client.api import events
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 
 
+TOKEN = "lsk_x"
+
+
+def prove(connection: socket.socket, token: str = TOKEN, host: str = "127.0.0.1") -> bytes:
+    """Answers a challenge as a server that knows `token` and believes to be at `host`; the question."""
+    question = _request(connection)
+    nonce = question.split()[1].partition(b"?nonce=")[2].decode()
+    body = json.dumps({"proof": proof(token, nonce, host, connection.getsockname()[1])}).encode()
+    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+    return question
+
+
 class Script:
-    """Answers each connection with the next list of answers, one per request, and closes it then."""
+    """Proves itself on each connection, answers it with the next list of answers, one per request, and closes
+    it then."""
 
     def __init__(self, connections: list[list[bytes]]) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -30,6 +46,7 @@ class Script:
         for answers in self._connections:
             connection, _ = self._listener.accept()
             with connection:
+                assert TOKEN.encode() not in prove(connection)
                 for answer in answers:
                     self.requests.append(_request(connection))
                     connection.sendall(answer)
@@ -58,9 +75,7 @@ def script() -> Iterator[Callable[..., tuple[Script, Connection]]]:
 
     def make(*connections: list[bytes]) -> tuple[Script, Connection]:
         server = Script(list(connections))
-        running = RunningServer(
-            f"http://localhost:{server.port}", server.port, 1, "0", "lsk_x", ("127.0.0.1",)
-        )
+        running = RunningServer(f"http://localhost:{server.port}", server.port, 1, "0", TOKEN, ("127.0.0.1",))
         made.append((server, Connection(running, timeout_s=5)))
         return made[-1]
 
@@ -141,6 +156,7 @@ def test_an_early_refusal_of_a_large_body_is_told() -> None:
         def refuse() -> None:
             connection, _ = listener.accept()
             with connection:
+                prove(connection)
                 connection.recv(1000)
                 connection.sendall(refusal)
                 connection.shutdown(socket.SHUT_WR)
@@ -154,6 +170,62 @@ def test_an_early_refusal_of_a_large_body_is_told() -> None:
         thread.join(10)
     # The operating system may drop the answer with the connection; when it keeps it, it is told.
     assert caught.value.code in ("too-large", "not-running")
+
+
+def _says(body: bytes) -> Callable[[socket.socket], bytes]:
+    def say(connection: socket.socket) -> bytes:
+        question = _request(connection)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+        return question
+
+    return say
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param(lambda c: prove(c, "lsk_another"), id="it knows another token"),
+        pytest.param(lambda c: prove(c, host="::1"), id="it passes on what was proven at another address"),
+        pytest.param(_says(b'{"proof": ""}'), id="an empty proof"),
+        pytest.param(_says(b'{"proof": 1}'), id="a proof that is no text"),
+        pytest.param(_says(b"<html>"), id="HTML"),
+        pytest.param(_says(b"[]"), id="another JSON"),
+        pytest.param(_says(b'{"proof": "' + b"x" * 100_000), id="an answer without end"),
+    ],
+)
+def test_a_stranger_at_the_port_is_sent_nothing(answer: Callable[[socket.socket], bytes]) -> None:
+    received: list[bytes] = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            connection, _ = listener.accept()
+            with connection, contextlib.suppress(ConnectionError):
+                received.append(answer(connection))
+                connection.settimeout(10)
+                while more := connection.recv(65536):
+                    received.append(more)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        port = listener.getsockname()[1]
+        running = RunningServer(f"http://localhost:{port}", port, 1, "0", TOKEN, ("127.0.0.1",))
+        with Connection(running, timeout_s=5) as connection, pytest.raises(Stranger) as caught:
+            connection.json("POST", "/a", {"secret": "hush"})
+        thread.join(10)
+    everything = b"".join(received)
+    assert b"challenge" in everything
+    assert TOKEN.encode() not in everything
+    assert b"hush" not in everything
+    assert "Another program answers" in caught.value.message
+
+
+def test_every_connection_is_asked_anew(script: Make) -> None:
+    """Also the one that follows an answer with `Connection: close`, which the library would make itself."""
+    last = OK.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+    server, connection = script([last], [OK])
+    connection.json("GET", "/a")
+    connection.json("POST", "/b", [1])
+    assert [request.split()[1] for request in server.requests] == [b"/a", b"/b"]
 
 
 @pytest.mark.parametrize(

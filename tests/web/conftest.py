@@ -7,6 +7,7 @@ import json
 import socket
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import pytest
 from aiohttp import web
 
 from localsrv.base.listeners import listen
+from localsrv.base.proof import proof
 from localsrv.javascript.pool import JavaScript
 from localsrv.services.apps import Apps
 from localsrv.services.audit import Audit
@@ -206,6 +208,7 @@ async def web_server(tmp_path: Path) -> AsyncIterator[WebServer]:
         codes=Codes(),
         signer=Signer(),
         status=status,
+        prove=partial(proof, owner),
         stop=lambda: stops.append(None),
         allowed_origins=frozenset({ALLOWED_ORIGIN}),
         max_body=1 << 20,

@@ -225,7 +225,7 @@ async def test_few_things_answer_without_a_token(shop: WebServer) -> None:
 
     open_paths = {path for path, route in served() if route.scope is None}
     couch = {f"/apps/{{app}}/couch{path}" for path in ("", "/_up", "/_session")}
-    assert open_paths == {"/api/v1/health", "/api/v1/exchange", *couch}
+    assert open_paths == {"/api/v1/health", "/api/v1/challenge", "/api/v1/exchange", *couch}
     for path, route in served():
         if route.scope is None:
             continue
