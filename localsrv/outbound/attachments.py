@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import zlib
 from collections.abc import AsyncIterator
 
 import aiohttp
 
+from localsrv.base.errors import BadRequest
+from localsrv.base.unpacking import PIECE, unpacked
 from localsrv.model.exchange import Stub
 from localsrv.outbound.errors import PeerGarbage
 from localsrv.outbound.session import Session
-
-_PIECE = 1 << 18
-_GZIP = 16 + zlib.MAX_WBITS
 
 
 async def _large_pieces(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
@@ -28,7 +26,7 @@ async def _large_pieces(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     async for chunk in chunks:
         parts.append(chunk)
         size += len(chunk)
-        if size >= _PIECE:
+        if size >= PIECE:
             yield b"".join(parts)
             parts, size = [], 0
     if parts:
@@ -42,27 +40,22 @@ async def checked(response: aiohttp.ClientResponse, stub: Stub, session: Session
         PeerGarbage: (`code="peer-digest"`) at the end, when they are not what the stub says.
     """
     raw, plain = hashlib.md5(usedforsecurity=False), hashlib.md5(usedforsecurity=False)
-    unpacked = response.headers.get("Content-Encoding", "identity").lower() in ("gzip", "x-gzip")
-    packer = zlib.decompressobj(_GZIP) if unpacked else None
-    try:
+    packed = response.headers.get("Content-Encoding", "identity").lower() in ("gzip", "x-gzip")
+
+    async def sent() -> AsyncIterator[bytes]:
         async for chunk in _large_pieces(response.content.iter_any()):
             session.received += len(chunk)
             raw.update(chunk)
-            if packer is None:
-                yield chunk
-                continue
-            left = chunk
-            while left:  # in pieces: a small file may unpack to a huge one
-                piece = packer.decompress(left, _PIECE)
-                left = packer.unconsumed_tail
+            yield chunk
+
+    try:
+        async for piece in unpacked(sent(), "gzip", "attachment") if packed else sent():
+            if packed:
                 plain.update(piece)
-                if piece:
-                    yield piece
-    except zlib.error as error:
+            yield piece
+    except BadRequest as error:
         raise PeerGarbage(f"{session.where} sent a broken attachment.", code="peer-digest") from error
-    told = {base64.b64encode(digest.digest()).decode() for digest in (raw, plain if packer else raw)}
-    if packer is not None and not packer.eof:
-        raise PeerGarbage(f"{session.where} sent half an attachment.", code="peer-digest")
+    told = {base64.b64encode(digest.digest()).decode() for digest in (raw, plain if packed else raw)}
     if stub.md5 and stub.md5 not in told:
         raise PeerGarbage(
             f"{session.where} sent other bytes than the attachment's digest says.", code="peer-digest"

@@ -87,7 +87,8 @@ class Runner(web.AppRunner):
         app[HUBS] = Hubs()
         app.on_shutdown.append(live.end_all)
         self._dispatcher = Dispatcher(app, services, RouteTable(routes), RENDERERS)
-        super().__init__(app, access_log=None, handle_signals=False, **options)
+        # Bodies are uncompressed where they are read, in bounded steps (`web.incoming`).
+        super().__init__(app, access_log=None, handle_signals=False, auto_decompress=False, **options)
 
     async def _make_server(self) -> web.Server:
         """As aiohttp's, with our dispatcher and our connections. There is no public way to give it either."""

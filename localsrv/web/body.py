@@ -9,6 +9,7 @@ from aiohttp import web
 
 from localsrv.base.errors import BadRequest, InvalidValue, UnsupportedMediaType
 from localsrv.model.json_text import parse_json
+from localsrv.web.incoming import read_body
 
 
 async def read_json(request: web.Request) -> Any:
@@ -23,7 +24,7 @@ async def read_json(request: web.Request) -> Any:
         raise UnsupportedMediaType(
             "This takes JSON.", details=media_type, hint="Send Content-Type: application/json."
         )
-    return parse_json(await request.read())
+    return parse_json(await read_body(request))
 
 
 async def read_object(request: web.Request, **known: type | tuple[type, ...]) -> Mapping[str, Any]:

@@ -13,9 +13,8 @@ from localsrv.web.admin.info import TEXT, obj
 from localsrv.web.context import database, param, services
 from localsrv.web.files import Content, send
 from localsrv.web.headers import RESOURCE_POLICY
+from localsrv.web.incoming import body_pieces
 from localsrv.web.routes import Route
-
-CHUNK = 256 * 1024
 
 _MEDIA_TYPE = re.compile(r"[A-Za-z0-9!#$&^_.+-]+/[A-Za-z0-9!#$&^_.+-]+(?:\s*;[\x20-\x7e]*)?\Z")
 _SHOWN = re.compile(r"(?:image/(?!svg)|audio/|video/|text/plain\b)")
@@ -52,7 +51,7 @@ async def put_attachment(request: web.Request) -> web.Response:
     limit = services(request).max_upload
     if request.content_length is not None and request.content_length > limit:
         raise web.HTTPRequestEntityTooLarge(limit, request.content_length)
-    blob = await db.receive(request.content.iter_chunked(CHUNK), limit)
+    blob = await db.receive(body_pieces(request), limit)
     rev = await db.put_attachment(
         collection, param(request, "id"), param(request, "name"), content_type, blob, if_match(request)
     )

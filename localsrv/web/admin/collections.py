@@ -27,6 +27,7 @@ from localsrv.web.admin.info import (
 )
 from localsrv.web.body import read_json
 from localsrv.web.context import app, database, param
+from localsrv.web.incoming import read_body
 from localsrv.web.routes import ADMIN, Route
 
 IN_THREAD = 256 * 1024
@@ -95,7 +96,7 @@ async def _documents(request: web.Request) -> list[dict[str, Any]]:
             details=request.content_type,
             hint="Send Content-Type: application/json or application/x-ndjson.",
         )
-    data = await request.read()
+    data = await read_body(request)
     documents = reader(data) if len(data) < IN_THREAD else await asyncio.to_thread(reader, data)
     if not isinstance(documents, list):
         raise BadRequest("The body must be a list of documents.")

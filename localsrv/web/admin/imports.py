@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 from aiohttp import web
 
 from localsrv.base.errors import BadRequest, InvalidValue
@@ -12,9 +10,9 @@ from localsrv.web.admin.answers import json_answer
 from localsrv.web.admin.info import NUMBER, TEXT, TEXT_OR_NULL, array, obj
 from localsrv.web.body import read_object
 from localsrv.web.context import database, param, services
+from localsrv.web.incoming import body_pieces
 from localsrv.web.routes import ADMIN, Route
 
-CHUNK = 1 << 18
 USUAL_LIMIT = 100
 COUNTED = 10_000
 
@@ -35,13 +33,8 @@ async def upload(request: web.Request) -> web.Response:
     limit = services(request).max_upload
     if request.content_length is not None and request.content_length > limit:
         raise web.HTTPRequestEntityTooLarge(limit, request.content_length)
-    made = await _imports(request).receive(_chunks(request), name, limit)
+    made = await _imports(request).receive(body_pieces(request), name, limit)
     return json_answer({"upload": made.id, "bytes": made.bytes}, status=201)
-
-
-async def _chunks(request: web.Request) -> AsyncIterator[bytes]:
-    async for chunk in request.content.iter_chunked(CHUNK):
-        yield chunk
 
 
 async def start(request: web.Request) -> web.Response:

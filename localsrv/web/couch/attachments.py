@@ -6,7 +6,6 @@ Source: CouchDB's docs, api/document/attachments, and `chttpd_db.erl`, `db_attac
 from __future__ import annotations
 
 import base64
-from collections.abc import AsyncIterator
 
 import orjson
 from aiohttp import hdrs, web
@@ -32,9 +31,10 @@ from localsrv.web.couch.documents import (
 from localsrv.web.couch.enclosures import DEFAULT_TYPE, check_name, is_header_text, md5_in
 from localsrv.web.couch.errors import CONFLICT, CouchError
 from localsrv.web.couch.preconditions import is_unchanged, named_rev
-from localsrv.web.couch.receiving import PIECE, receive
+from localsrv.web.couch.receiving import receive
 from localsrv.web.couch.revision_query import RevisionQuery, revision_query
 from localsrv.web.couch.writing import check_current, write_one
+from localsrv.web.incoming import sent_pieces
 from localsrv.web.routes import Face, Route
 
 CONTENT_MD5 = "Content-MD5"
@@ -146,7 +146,7 @@ def _edit(ident: str, document: Document | None, name: str, attachments: tuple[N
 
 
 async def _received(request: web.Request) -> Blob:
-    """The body. aiohttp has uncompressed what came with `Content-Encoding: gzip`."""
+    """The body, uncompressed. `Content-MD5` is of the bytes as they are sent (RFC 1864), as in CouchDB."""
     encoding = request.headers.get(hdrs.CONTENT_ENCODING, "identity").strip().lower()
     if encoding not in ("identity", "gzip"):
         raise CouchError(415, "bad_content_type", "Only gzip and identity content-encodings are supported")
@@ -155,13 +155,12 @@ async def _received(request: web.Request) -> Blob:
         raise web.HTTPRequestEntityTooLarge(limit, request.content_length)
     digest = request.headers.get(CONTENT_MD5)
     return await receive(
-        database(request), _chunks(request), limit=limit, digest=None if digest is None else md5_in(digest)
+        database(request),
+        sent_pieces(request),
+        limit=limit,
+        digest=None if digest is None else md5_in(digest),
+        is_gzip=encoding == "gzip",
     )
-
-
-async def _chunks(request: web.Request) -> AsyncIterator[bytes]:
-    async for chunk in request.content.iter_chunked(PIECE):
-        yield chunk
 
 
 async def delete(request: web.Request) -> web.StreamResponse:

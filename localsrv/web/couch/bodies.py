@@ -10,6 +10,7 @@ from aiohttp import hdrs, web
 
 from localsrv.model.json_text import parse_json
 from localsrv.web.couch.errors import JSON, CouchError
+from localsrv.web.incoming import read_body
 
 parse = partial(parse_json, may_hold_nul=True, may_be_wide=True)
 """As every body and parameter of the face is read: documents that are on other devices already must sync."""
@@ -30,7 +31,7 @@ def require_json(request: web.Request) -> None:
 
 async def read_json(request: web.Request) -> Any:
     """The body as a value, strictly (`model.json_text`). Raises BadRequest, InvalidValue."""
-    data = await request.read()
+    data = await read_body(request)
     return parse(data) if len(data) <= _INLINE_BYTES else await asyncio.to_thread(parse, data)
 
 

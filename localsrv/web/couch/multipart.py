@@ -19,8 +19,9 @@ from localsrv.web.couch.bodies import parse
 from localsrv.web.couch.drafts import Draft, draft_of
 from localsrv.web.couch.enclosures import Enclosure, Kind, enclosures, md5_in
 from localsrv.web.couch.errors import JSON, CouchError
-from localsrv.web.couch.receiving import PIECE, receive
+from localsrv.web.couch.receiving import receive
 from localsrv.web.couch.writing import revpos_of
+from localsrv.web.incoming import body_pieces
 
 
 def is_related(request: web.Request) -> bool:
@@ -106,7 +107,7 @@ class Parts:
     def __init__(self, request: web.Request, limit: int) -> None:
         """`limit` bounds the bytes of the whole body."""
         self._parser = MultipartParser(boundary_of(request.headers.get(hdrs.CONTENT_TYPE, "")))
-        self._chunks = request.content.iter_chunked(PIECE)
+        self._chunks = body_pieces(request)
         self._events: deque[Event] = deque()
         self._left = limit
 

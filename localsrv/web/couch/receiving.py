@@ -6,18 +6,13 @@ The checks stand inside the stream: what is refused ends it with an error, and t
 from __future__ import annotations
 
 import hashlib
-import zlib
 from collections.abc import AsyncIterator
 
+from localsrv.base.unpacking import unpacked
 from localsrv.store.blobs import Blob
 from localsrv.store.database import Database
 from localsrv.web.couch.enclosures import mismatch
 from localsrv.web.couch.errors import CouchError
-
-PIECE = 256 << 10
-"""Bytes that are read, uncompressed or sent at once."""
-
-_GZIP = zlib.MAX_WBITS | 16
 
 
 async def receive(
@@ -34,11 +29,12 @@ async def receive(
     kept, where that is another.
 
     Raises:
-        CouchError: another length, another digest, or no gzip. TooLarge: more than `limit` bytes.
+        CouchError: another length, another digest. BadRequest: no gzip, or a part of one. TooLarge: more than
+        `limit` bytes.
     """
     stream = _checked(chunks, sent_length, digest) if sent_length is not None or digest else chunks
     if is_gzip:
-        stream = _uncompressed(stream)
+        stream = unpacked(stream, "gzip", "attachment")
         if length is not None:
             stream = _checked(stream, length, None)
     blob: Blob = await db.receive(stream, limit)
@@ -66,26 +62,3 @@ async def _checked(
         raise CouchError(400, "bad_request", "attachment shorter than expected")
     if digest is not None and seen.digest() != digest:
         raise mismatch()
-
-
-async def _uncompressed(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """The content of a gzip stream of one or more members, never more than `PIECE` bytes at once."""
-    inflate = zlib.decompressobj(_GZIP)
-    try:
-        async for chunk in chunks:
-            left = chunk
-            while left:
-                if inflate.eof:
-                    inflate = zlib.decompressobj(_GZIP)
-                yield inflate.decompress(left, PIECE)
-                left = inflate.unused_data or inflate.unconsumed_tail
-        while not inflate.eof and (rest := inflate.decompress(b"", PIECE)):  # what did not fit in a piece
-            yield rest
-    except zlib.error:
-        raise _no_gzip() from None
-    if not inflate.eof:
-        raise _no_gzip()
-
-
-def _no_gzip() -> CouchError:
-    return CouchError(400, "bad_request", "The attachment says it is gzip and is not, or its end is missing.")

@@ -20,6 +20,7 @@ from localsrv.web import auth
 from localsrv.web.context import call, param, services
 from localsrv.web.couch.answers import json_answer
 from localsrv.web.couch.errors import JSON, CouchError
+from localsrv.web.incoming import read_body
 from localsrv.web.routes import ANY, OPEN, Face, Route
 
 FORM = "application/x-www-form-urlencoded"
@@ -67,7 +68,7 @@ async def sign_out(request: web.Request) -> web.Response:
 
 async def _form(request: web.Request) -> Mapping[str, Any]:
     """The body: JSON or a form; the guard has looked where a page's form comes from. Raises CouchError."""
-    data = await request.read()
+    data = await read_body(request)
     if request.content_type == JSON:
         value = parse_json(data)
         if isinstance(value, dict):

@@ -12,6 +12,7 @@ from aiohttp import web
 from localsrv.base.errors import BadRequest, UnsupportedMediaType
 from localsrv.model.json_text import parse_json
 from localsrv.store.query_table import TableInfo
+from localsrv.web.incoming import read_body
 
 Row = dict[str, Any]
 
@@ -29,7 +30,7 @@ async def read_rows(request: web.Request) -> list[Row]:
         BadRequest, InvalidValue: as `parse_json`; a row that is no object; a ragged CSV.
     """
     media_type = request.content_type
-    data = await request.read()
+    data = await read_body(request)
     if media_type == "text/csv":
         parse = _csv_rows
     elif media_type in _NDJSON:

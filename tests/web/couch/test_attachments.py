@@ -397,7 +397,7 @@ WITHIN: list[tuple[str, dict[str, Any], int, str, str]] = [
     ("another digest of packed bytes", {"a": {"data": b64(gzip.compress(TEXT)), "encoding": "gzip",
      "digest": f"md5-{md5(TEXT)}"}}, 400, "content_md5_mismatch", "Possible message corruption."),
     ("broken gzip", {"a": {"data": b64(gzip.compress(TEXT)[:-3]), "encoding": "gzip"}}, 400, "bad_request",
-     "The attachment says it is gzip and is not, or its end is missing."),
+     "The attachment ends before its gzip data does. Send it again, whole."),
     ("what did not follow", {"a": {"follows": True}}, 400, "bad_request",
      "Attachment `a` was to follow and did not"),
     ("a stub of nothing", {"z": STUB}, 412, "missing_stub", "Invalid attachment stub in d for z"),

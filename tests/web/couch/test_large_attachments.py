@@ -8,11 +8,11 @@ import http.client
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 
 import pytest
 
+from tests.support.memory import grows_by
 from tests.support.server import RunningServer
 
 SIZE = int(os.environ.get("LARGE_ATTACHMENT_MB", "160")) << 20
@@ -34,22 +34,6 @@ def digest(parts: Iterator[bytes]) -> bytes:
     for part in parts:
         found.update(part)
     return found.digest()
-
-
-def memory(server: RunningServer, field: str) -> int:
-    """`VmRSS`, or `VmHWM`, the most since `forget_peak`; in bytes."""
-    for line in Path(f"/proc/{server.pid}/status").read_text().splitlines():
-        if line.startswith(f"{field}:"):
-            return int(line.split()[1]) << 10
-    raise AssertionError(field)
-
-
-def grows_by(server: RunningServer, step: Callable[[], None]) -> int:
-    """How much more memory than before the server needs at most during `step`."""
-    Path(f"/proc/{server.pid}/clear_refs").write_text("5")  # the peak is what it is now
-    before = memory(server, "VmRSS")
-    step()
-    return memory(server, "VmHWM") - before
 
 
 class Client:
@@ -129,7 +113,7 @@ def test_large_attachments_pass_in_little_memory(server: RunningServer) -> None:
 
     client.send("/small/a", iter([b"x"]), Content_Length="1")  # what the first request loads is not its
     steps = (upload, upload_multipart, download, download_multipart, download_inline, download_revisions)
-    grown = {step.__name__: grows_by(server, step) for step in steps}
+    grown = {step.__name__: grows_by(server.pid, step) for step in steps}
     client.close()
     print({name: f"{by / (1 << 20):.1f} MB" for name, by in grown.items()})
     assert max(grown.values()) < ALLOWED, grown
