@@ -2,9 +2,9 @@
 
 Another program may listen at the port while the server is off, and would be handed the token by whoever asks
 first and thinks later. So a client asks `/api/v1/challenge` with a nonce on each new connection, and sends
-the token on that connection only after an answer that needs knowledge of it. The proof names the address that the
-connection leads to: a stranger at another address or port who passes the question on to the real server gets
-an answer that fits there alone.
+the token on that connection only after an answer that needs knowledge of it. The proof names the address
+that the connection leads to: a stranger at another address or port who passes the question on to the real
+server gets an answer that fits there alone.
 """
 
 from __future__ import annotations
