@@ -40,6 +40,7 @@ OUTSIDE = {
     "_quickjs": {"javascript"},
     "aiohttp": {"web", "server", "outbound"},
     "click": {"cli"},
+    "cryptography": {"vault"},
     "fastjsonschema": {"store"},
     "jsonschema": {"store"},
     "keyring": {"vault"},

@@ -85,6 +85,16 @@ class Paths:
     def device_file(self) -> Path:
         return self.data / "device-id"
 
+    @property
+    def vault_file(self) -> Path:
+        """The sealed file, where the person chose it."""
+        return self.data / "vault" / "secrets.sealed"
+
+    @property
+    def sealed_folder(self) -> Path:
+        """Secrets that are too long for a keyring, sealed with keys that it holds."""
+        return self.data / "vault" / "large"
+
     def app(self, app: str) -> Path:
         """The folder of one app: `app.db`, `blobs/`, `bundle/`."""
         return self.data / "apps" / app

@@ -100,7 +100,7 @@ def port(paths: Paths) -> Finding:
 def keyring(paths: Paths) -> Finding:
     from localsrv.vault import OsKeyring
 
-    vault = OsKeyring("localsrv:doctor", timeout_s=_settings(paths).vault_timeout_s)
+    vault = OsKeyring("localsrv:doctor", paths.sealed_folder, timeout_s=_settings(paths).vault_timeout_s)
     found = asyncio.run(vault.probe())
     message = f"{found.state}" + (f" ({found.backend})" if found.backend else "")
     if found.state == "ok":

@@ -157,7 +157,11 @@ class Server:
         self._runner: Runner | None = None
         self._ports: AppPorts | None = None
         self._device = device_id(self._paths.device_file)
-        self._vault = OsKeyring(f"localsrv:{self._device}", timeout_s=self._settings.vault_timeout_s)
+        self._vault = OsKeyring(
+            f"localsrv:{self._device}",
+            self._paths.sealed_folder,
+            timeout_s=self._settings.vault_timeout_s,
+        )
         self._started = time.time()
         self._started_on_clock = time.monotonic()  # one that nobody sets back
         self._leaving = asyncio.Event()

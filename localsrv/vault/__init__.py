@@ -1,5 +1,7 @@
-"""Where secrets live: the operating system's keyring, and nothing that merely looks like one."""
+"""Where secrets live: the operating system's keyring, or a file that is sealed with a passphrase."""
 
-from localsrv.vault.os_keyring import MAX_SECRET, OsKeyring, VaultStatus
+from localsrv.vault.interface import MAX_SECRET, Kind, Vault, VaultStatus
+from localsrv.vault.os_keyring import OsKeyring
+from localsrv.vault.sealed_file import SealedFile, WrongPassphrase
 
-__all__ = ["MAX_SECRET", "OsKeyring", "VaultStatus"]
+__all__ = ["MAX_SECRET", "Kind", "OsKeyring", "SealedFile", "Vault", "VaultStatus", "WrongPassphrase"]

@@ -1,9 +1,8 @@
 """The vault over `keyring`.
 
 Backends block: a locked Secret Service waits for a dialog that nobody may ever see, and a hung one never
-answers. So every call runs in a daemon thread of its own with a time limit. A thread that is past its limit
-cannot be ended; while one hangs, further calls fail at once instead of piling up threads behind it, and when
-it returns at last the vault works again by itself.
+answers. So every call runs in a daemon thread with a time limit (`calls`). What no entry can hold is sealed
+on disk with a key that the entry holds (`large`).
 
 `keyring` is imported by the first call: it costs more than the rest of a start.
 """
@@ -14,67 +13,69 @@ import asyncio
 import contextlib
 import logging
 import secrets
-import threading
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
-from localsrv.base.errors import InvalidValue, LocalsrvError, VaultError
-from localsrv.vault import backends
+from localsrv.base.errors import LocalsrvError, VaultError
+from localsrv.vault import backends, large
+from localsrv.vault.calls import Calls, start
+from localsrv.vault.interface import Kind, State, VaultStatus, check_name, check_secret
+from localsrv.vault.large import Large
 
 if TYPE_CHECKING:
     from keyring.backend import KeyringBackend
-
-State = Literal["unused", "ok", "locked", "absent", "refused", "silent", "failing"]
-"""`unused`: nothing was asked of it yet. `absent`: no keyring here. `refused`: only ones that keep no
-secrets. `silent`: it does not answer in time. `failing`: it answers with errors or does not give back what
-was written."""
-
-MAX_SECRET = 1200
-"""Characters of one secret. Windows holds about 1,280 in an entry; the same everywhere, to be portable."""
 
 _log = logging.getLogger(__name__)
 Result = TypeVar("Result")
 
 
-@dataclass(frozen=True, slots=True)
-class VaultStatus:
-    """`backend`: its name, None when there is none. `state` as above."""
-
-    backend: str | None
-    state: State
-
-
 class OsKeyring:
     """Secrets by name, in the keyring's entries of one service. All methods belong to one event loop."""
 
-    def __init__(self, service: str, *, timeout_s: float = 5.0) -> None:
+    kind: Kind = "os_keyring"
+
+    def __init__(self, service: str, folder: Path, *, timeout_s: float = 5.0) -> None:
+        """`folder` is for what no entry can hold; it is made when the first such secret comes."""
         self._service = service
+        self._large = Large(folder)
         self._timeout_s = timeout_s
         self._backend: KeyringBackend | None = None
-        self._turn = asyncio.Lock()
-        self._hanging: threading.Thread | None = None
-        self._why_hanging: VaultError | None = None
-        self._status = VaultStatus(None, "unused")
+        self._calls = Calls(timeout_s, self._why_silent)
+        self._status = VaultStatus(self.kind, None, "unused")
 
     async def get(self, name: str) -> str | None:
         """The secret, or None if there is none. Raises VaultError."""
-        return await self._call(lambda backend: backend.get_password(self._service, name))
+        check_name(name)
+
+        def get(backend: KeyringBackend) -> str | None:
+            entry = backend.get_password(self._service, name)
+            return None if entry is None else self._large.secret(name, entry)
+
+        return await self._call(get)
 
     async def set(self, name: str, secret: str) -> None:
-        """Stores a secret of 1 to `MAX_SECRET` characters. Raises VaultError, InvalidValue."""
-        if not 0 < len(secret) <= MAX_SECRET or "\0" in secret:
-            raise InvalidValue(f"A secret has 1 to {MAX_SECRET} characters and no NUL.", code="bad-secret")
-        await self._call(lambda backend: backend.set_password(self._service, name, secret))
+        """As `interface.Vault`. One that the time limit cut off may still be stored afterwards."""
+        check_name(name)
+        check_secret(secret)
+
+        def put(backend: KeyringBackend) -> None:
+            entry = secret if large.fits(secret) else self._large.seal(name, secret)
+            backend.set_password(self._service, name, entry)
+            self._large.tidy(name, entry)
+
+        await self._call(put)
 
     async def delete(self, name: str) -> bool:
         """Removes a secret; False if there was none. Raises VaultError."""
+        check_name(name)
 
         def delete(backend: KeyringBackend) -> bool:
             # Backends raise one error for «not there» and «not allowed»; asking first tells them apart.
             if backend.get_password(self._service, name) is None:
                 return False
             backend.delete_password(self._service, name)
+            self._large.tidy(name, None)
             return True
 
         return await self._call(delete)
@@ -96,7 +97,7 @@ class OsKeyring:
         return self._status
 
     def _note(self, state: State) -> None:
-        self._status = VaultStatus(backends.name(self._backend) if self._backend else None, state)
+        self._status = VaultStatus(self.kind, backends.name(self._backend) if self._backend else None, state)
 
     def _write_and_read(self, backend: KeyringBackend) -> bool:
         if backends.is_locked(backend):
@@ -110,31 +111,19 @@ class OsKeyring:
     async def _call(self, work: Callable[[KeyringBackend], Result]) -> Result:
         """`work` in a thread, one at a time, within the limit. Raises VaultError for all that goes wrong."""
         try:
-            result = await self._in_turn(work)
+            result = await self._calls.call(lambda: work(self._open()))
         except VaultError as error:
-            self._note(_STATES.get(error.code, "failing"))
+            if error.code not in _OF_ONE_SECRET:
+                self._note(_STATES.get(error.code, "failing"))
             raise
+        except LocalsrvError:
+            raise
+        except Exception as error:
+            failure = _failed(error)
+            self._note(_STATES.get(failure.code, "failing"))
+            raise failure from None  # the cause may quote the secret
         self._note("ok")
         return result
-
-    async def _in_turn(self, work: Callable[[KeyringBackend], Result]) -> Result:
-        async with self._turn:
-            if self._hanging is not None and self._hanging.is_alive():
-                raise self._why_hanging or _silent(self._timeout_s)
-            self._why_hanging = None
-            outcome: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-            thread = _start(lambda: work(self._open()), outcome)
-            try:
-                async with asyncio.timeout(self._timeout_s):
-                    return await outcome
-            except TimeoutError:
-                self._hanging = thread
-                self._why_hanging = await self._why_silent()
-                raise self._why_hanging from None
-            except LocalsrvError:
-                raise
-            except Exception as error:
-                raise _failed(error) from error
 
     def _open(self) -> KeyringBackend:
         if self._backend is None:
@@ -147,7 +136,7 @@ class OsKeyring:
         if backend is None:
             return _silent(self._timeout_s)
         outcome: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        _start(lambda: backends.is_locked(backend), outcome)
+        start(lambda: backends.is_locked(backend), outcome)
         try:
             async with asyncio.timeout(min(1.0, self._timeout_s)):
                 return _locked() if await outcome else _silent(self._timeout_s)
@@ -162,32 +151,8 @@ _STATES: dict[str, State] = {
     "vault-silent": "silent",
 }
 
-
-def _start(work: Callable[[], Result], outcome: asyncio.Future[Result]) -> threading.Thread:
-    """Runs `work` in a thread that does not hold up the end of the process, and reports to `outcome`."""
-    loop = asyncio.get_running_loop()
-
-    def report(result: Result | None, error: BaseException | None) -> None:
-        if outcome.done():  # the caller stopped waiting
-            return
-        if error is None:
-            outcome.set_result(result)  # type: ignore[arg-type]
-        else:
-            outcome.set_exception(error)
-
-    def run() -> None:
-        result: Result | None = None
-        failure: BaseException | None = None
-        try:
-            result = work()
-        except BaseException as error:
-            failure = error
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            loop.call_soon_threadsafe(report, result, failure)
-
-    thread = threading.Thread(target=run, name="vault", daemon=True)
-    thread.start()
-    return thread
+_OF_ONE_SECRET = frozenset({"vault-damaged", "vault-too-new"})
+"""Codes that say nothing about the keyring as a whole."""
 
 
 def _locked() -> VaultError:

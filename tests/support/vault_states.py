@@ -14,12 +14,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Awaitable
+from pathlib import Path
 from typing import Any
 
 from localsrv.base.errors import LocalsrvError
 from localsrv.vault import OsKeyring
 
 LIMIT_S = 1.0
+FOLDER = Path.home() / "large"
 BUS = ["gdbus", "call", "--session", "--dest", "org.freedesktop.DBus", "--object-path", "/", "--method"]
 
 
@@ -63,14 +65,14 @@ async def use(vault: OsKeyring) -> dict[str, Any]:
         "get": await outcome(vault.get("key")),
         "replace": await outcome(vault.set("key", "x" * 1200)),
         "get again": len(await outcome(vault.get("key")) or ""),
-        "other service": await outcome(OsKeyring("localsrv:other", timeout_s=LIMIT_S).get("key")),
+        "other service": await outcome(OsKeyring("localsrv:other", FOLDER, timeout_s=LIMIT_S).get("key")),
         "delete": await outcome(vault.delete("key")),
         "delete again": await outcome(vault.delete("key")),
     }
 
 
 async def main(state: str) -> dict[str, Any]:
-    vault = OsKeyring("localsrv:test", timeout_s=LIMIT_S)
+    vault = OsKeyring("localsrv:test", FOLDER, timeout_s=LIMIT_S)
     if state == "locked":
         lock()
     return await (hang(vault) if state == "hanging" else use(vault))
