@@ -1,7 +1,6 @@
-"""The server process: takes the lock and the port, wires the parts, runs until it is asked to leave.
+"""The server process: takes the lock and the port, opens the parts, runs until it is asked to leave.
 
-The only place that knows the implementations. Nothing here wakes up by itself: an idle server is woken by
-requests and signals alone.
+Nothing here wakes up by itself: an idle server is woken by requests and signals alone.
 """
 
 from __future__ import annotations
@@ -11,11 +10,8 @@ import contextlib
 import gc
 import logging
 import os
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from functools import partial
 from typing import Any
 
 from localsrv.web import quick_import  # noqa: F401 - before anything imports aiohttp
@@ -24,35 +20,16 @@ from localsrv.web import quick_import  # noqa: F401 - before anything imports ai
 from aiohttp import web
 
 from localsrv import __version__
-from localsrv.base import config, config_file, listeners, log, names, signals
+from localsrv.base import config, log, signals
 from localsrv.base.config import Settings
-from localsrv.base.device import device_id
-from localsrv.base.errors import LocalsrvError
 from localsrv.base.listeners import Listener
 from localsrv.base.lock import InstanceLock
 from localsrv.base.paths import Paths
-from localsrv.base.proof import proof
 from localsrv.base.server_file import RunningServer
-from localsrv.javascript.pool import JavaScript
-from localsrv.services.apps import Apps
-from localsrv.services.audit import Audit
-from localsrv.services.codes import Codes
-from localsrv.services.conflicts import Conflicts
-from localsrv.services.design import Design
-from localsrv.services.grants import Grants, new_token
-from localsrv.services.imports import Imports, program
-from localsrv.services.ports import AppPorts, Opened
-from localsrv.services.replication.replicator import Replicator
-from localsrv.services.sessions import Sessions
-from localsrv.services.signing import Signer
-from localsrv.services.views import Views
+from localsrv.server.listening import Listening, own_sockets
+from localsrv.server.wiring import open_services
+from localsrv.services.grants import new_token
 from localsrv.store import driver
-from localsrv.store.audit import AuditStore
-from localsrv.store.database import StoreOptions
-from localsrv.store.replications import ReplicationStore
-from localsrv.store.system import System
-from localsrv.vault import OsKeyring
-from localsrv.web.addresses import Addresses, CouchPort
 from localsrv.web.app import Runner
 from localsrv.web.context import Services
 
@@ -117,7 +94,7 @@ async def serve(start: Start, on_ready: OnReady | None = None) -> None:
         files=settings.log_files,
     )
     try:
-        opened = _listen(start)
+        opened = own_sockets(settings, paths.config_file, may_choose_port=start.may_choose_port)
         server = Server(start, opened)
         try:
             await server.run(on_ready)
@@ -132,42 +109,17 @@ async def serve(start: Start, on_ready: OnReady | None = None) -> None:
         lock.release()
 
 
-def _listen(start: Start) -> list[Listener]:
-    settings = start.settings
-    opened = listeners.listen(settings.hosts, settings.port, or_next=start.may_choose_port)
-    if start.may_choose_port and opened[0].port != settings.port:
-        config_file.write_port(start.paths.config_file, opened[0].port)
-        _log.info("port chosen", extra={"fields": {"taken": settings.port, "port": opened[0].port}})
-    return opened
-
-
 class Server:
     """One running server, from opened sockets to closed files."""
 
     def __init__(self, start: Start, opened: list[Listener]) -> None:
         self._settings = start.settings
         self._paths = start.paths
-        self._listeners = opened
-        self._app_ports: dict[str, int] = {}
-        self._couch = couch_port(self._settings)
-        self._couch_opened: Opened | None = None
-        self._addresses = Addresses(
-            opened[0].port, self._settings.allowed_hosts, self._app_ports, self._couch
-        )
-        self._runner: Runner | None = None
-        self._ports: AppPorts | None = None
-        self._device = device_id(self._paths.device_file)
-        self._vault = OsKeyring(
-            f"localsrv:{self._device}",
-            self._paths.sealed_folder,
-            timeout_s=self._settings.vault_timeout_s,
-        )
-        self._started = time.time()
-        self._started_on_clock = time.monotonic()  # one that nobody sets back
+        self._listening = Listening(start.settings, opened)
         self._leaving = asyncio.Event()
         self._hurrying = asyncio.Event()
         self.running = RunningServer(
-            url=self._addresses.url,
+            url=self._listening.addresses.url,
             port=opened[0].port,
             pid=os.getpid(),
             version=__version__,
@@ -184,106 +136,15 @@ class Server:
     async def run(self, on_ready: OnReady | None) -> None:
         """Serves until `stop`, a signal, or `on_ready` failing."""
         async with contextlib.AsyncExitStack() as stack:
-            services = await self._open(stack)
+            services = await open_services(
+                stack, self._settings, self._paths, self.running, self._listening, self.stop
+            )
             with signals.leaving(self.stop):
                 await self._answer(services, on_ready)
         _log.info("stopped", extra={"fields": {"port": self.running.port}})
 
-    async def _open(self, stack: contextlib.AsyncExitStack) -> Services:
-        """Opens the files and makes the services; `stack` closes them in the opposite order."""
-        system = await System.open(self._paths.system_file)
-        stack.push_async_callback(system.close)
-        audit = Audit(AuditStore(system))
-        stack.push_async_callback(audit.close)
-        grants = await Grants.open(system, self.running.token)
-        stack.push_async_callback(grants.close)
-        apps = await Apps.start(system, self._paths.data / "apps", grants, self._store_options())
-        stack.push_async_callback(apps.close)
-        conflicts = Conflicts()
-        stack.push_async_callback(conflicts.close)
-        apps.on_open.append(conflicts.follow)
-        self._ports = self._make_ports(apps, grants)
-        imports = Imports(self._paths.data / "uploads", os.environ)
-        stack.push_async_callback(imports.close)
-        javascript = JavaScript(program())
-        stack.push_async_callback(javascript.close)
-        design, views = Design(javascript), Views(javascript)
-        stack.push_async_callback(views.close)
-        store = ReplicationStore(system)
-        replicator = await Replicator.start(apps, store, self._vault, design, self._device)
-        stack.push_async_callback(replicator.close)
-        return Services(
-            addresses=self._addresses,
-            apps=apps,
-            ports=self._ports,
-            grants=grants,
-            audit=audit,
-            codes=Codes(),
-            signer=Signer(),
-            status=self._status,
-            prove=partial(proof, self.running.token),
-            stop=self.stop,
-            allowed_origins=frozenset(self._settings.allowed_origins),
-            max_body=self._settings.max_body_bytes,
-            max_upload=self._settings.max_upload_bytes,
-            extra={
-                Imports: imports,
-                Design: design,
-                Views: views,
-                Replicator: replicator,
-                **({Sessions: Sessions(grants)} if self._settings.couchdb_cookie else {}),
-            },
-        )
-
-    def _make_ports(self, apps: Apps, grants: Grants) -> AppPorts:
-        return AppPorts(
-            apps,
-            grants,
-            dict(self._settings.app_ports),
-            self.running.port,
-            self._app_ports,
-            open_port=self._open_port,
-            keep=partial(config_file.write_app_port, self._paths.config_file),
-            resolves=names.leads_here,
-        )
-
-    async def _open_port(self, port: int, or_next: bool) -> Opened:
-        """Serves one more port, on the same addresses."""
-        assert self._runner is not None
-        opened = listeners.listen(self._settings.hosts, port, or_next=or_next)
-        sites = [web.SockSite(self._runner, listener.socket, backlog=128) for listener in opened]
-        for site in sites:
-            await site.start()
-
-        async def close() -> None:
-            for site in sites:
-                await site.stop()
-
-        return Opened(opened[0].port, tuple(listener.host for listener in opened), close)
-
-    async def _open_couch_port(self) -> None:
-        """Serves the sync face's own port, if there is one. One that is taken is no reason not to start."""
-        if self._couch is None:
-            return
-        fields = {"port": self._couch.port, "app": self._couch.app}
-        try:
-            self._couch_opened = await self._open_port(self._couch.port, False)
-        except LocalsrvError as error:
-            _log.warning("couchdb_port is not served", extra={"fields": {**fields, "why": error.message}})
-            return
-        _log.info("couchdb_port", extra={"fields": fields})
-
-    def _store_options(self) -> StoreOptions:
-        settings = self._settings
-        return StoreOptions(
-            query_timeout_s=settings.query_timeout_s,
-            query_row_limit=settings.query_row_limit,
-            retention_s=settings.revision_retention_days * 86_400.0,
-            revs_limit=settings.revs_limit,
-        )
-
     async def _answer(self, services: Services, on_ready: OnReady | None) -> None:
-        runner = self._runner = Runner(
+        runner = Runner(
             services,
             keepalive_timeout=IDLE_CONNECTION_S,
             max_line_size=REQUEST_LINE_BYTES,
@@ -291,10 +152,7 @@ class Server:
         )
         await runner.setup()
         try:
-            for listener in self._listeners:
-                await web.SockSite(runner, listener.socket, backlog=1024).start()
-            await services.ports.start()
-            await self._open_couch_port()
+            await self._listening.start(runner, services.ports)
             self.running.write(self._paths.server_file)
             _log.info("ready", extra={"fields": {"port": self.running.port, "version": __version__}})
             await self._until_leaving(on_ready)
@@ -329,42 +187,6 @@ class Server:
             await finishing
         if runner.server is not None:  # the polite way did not come to its end
             await runner.server.shutdown(_AT_ONCE_S)
-
-    async def _status(self, probe_vault: bool) -> dict[str, Any]:
-        """The part of /api/v1/status that only the process knows."""
-        vault = await self._vault.probe() if probe_vault else self._vault.status
-        return {
-            "version": __version__,
-            "device_id": self._device,
-            "pid": self.running.pid,
-            "url": self.running.url,
-            "started_at": datetime.fromtimestamp(self._started, UTC).isoformat(timespec="seconds"),
-            "uptime_s": round(time.monotonic() - self._started_on_clock, 1),
-            "data_dir": str(self._paths.data),
-            "config_file": str(self._paths.config_file),
-            "log_file": str(self._paths.log_file),
-            "sqlite_version": driver.sqlite3.sqlite_version,
-            "vault": {"backend": vault.backend, "state": vault.state},
-            "listeners": self._listening(),
-        }
-
-    def _listening(self) -> list[dict[str, Any]]:
-        """Every listener; `app` is the one that alone is served there."""
-        own = {} if self._ports is None else self._ports.opened()
-        server = [(entry.host, entry.port, None) for entry in self._listeners]
-        apps = [(host, opened.port, app) for app, opened in own.items() for host in opened.hosts]
-        couch = self._couch_opened
-        if couch is not None and self._couch is not None:
-            apps += [(host, couch.port, self._couch.app) for host in couch.hosts]
-        return [
-            {"host": host, "port": port, "trust": "loopback", "app": app}
-            for host, port, app in (*server, *apps)
-        ]
-
-
-def couch_port(settings: Settings) -> CouchPort | None:
-    """The port of the sync face alone, if one is set."""
-    return CouchPort(settings.couchdb_port, settings.couchdb_app) if settings.couchdb_port else None
 
 
 async def _finish_politely(runner: web.AppRunner, services: Services) -> None:
