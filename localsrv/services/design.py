@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -26,7 +27,10 @@ from localsrv.model.design_document import (
     sources,
 )
 from localsrv.model.revisions import ancestry, parse_revision
+from localsrv.store.catalog import CollectionState
 from localsrv.store.database import AllDocs, Database, Document, Edit
+from localsrv.store.reading import AttachmentInfo
+from localsrv.store.review import Rehearsal, Review, Written
 from localsrv.store.view_source import stubs_text
 
 _BEHIND_DESIGN = "_design0"
@@ -109,19 +113,70 @@ class Design:
                 ordinary.append(at)
             elif not edit.deleted:
                 refused[at] = await self._why_no_design(database, name, edit)
-        if not ordinary or database.design_seq(name) == 0:
-            return refused
-        validators = [d for d in (await self.documents(database, name)).values() if d.validates]
+        validators = await self._validators(database, name) if ordinary else []
         if not validators:
             return refused
         candidates = [_candidate(database, name, edits[at], new_edits=new_edits) for at in ordinary]
+        answers = await self._ask(database, name, validators, user, candidates)
+        for at, answer in zip(ordinary, answers, strict=True):
+            refused[at] = answer
+        return refused
+
+    async def reviewer(self, database: Database, name: str, user: UserContext) -> Review | None:
+        """Who has a say in what statements write into a collection; None where nobody has.
+
+        A statement is refused whole. Rows of other collections that relations take along are looked at too.
+
+        The returned review raises DesignError: what the function said, `details` naming the document. Its
+        own failure is a JavaScriptError.
+        """
+        if not database.has_design_documents:
+            return None
+        database.collection(name)
+        for reached in _reach(database.collections, name):
+            if await self._validators(database, reached):
+                return partial(self._review, database, user)
+        return None
+
+    async def _review(self, database: Database, user: UserContext, rehearsal: Rehearsal) -> None:
+        by_collection: dict[str, list[Written]] = {}
+        for one in rehearsal.written:
+            by_collection.setdefault(one.collection, []).append(one)
+        for name, written in by_collection.items():
+            validators = await self._validators(database, name)
+            if not validators:
+                continue
+            earlier: dict[tuple[str, str], Document] = {}
+            candidates = [_rehearsed(database, one, rehearsal.contents, earlier) for one in written]
+            answers = await self._ask(database, name, validators, user, candidates)
+            for one, refusal in zip(written, answers, strict=True):
+                if refusal is not None:
+                    refusal.details = f"{name}/{one.id[:200]}"
+                    refusal.hint = f"A rule that came with `{name}` (validate_doc_update) says so."
+                    raise refusal
+
+    async def _validators(self, database: Database, name: str) -> list[DesignDocument]:
+        if database.design_seq(name) == 0:
+            return []
+        return [d for d in (await self.documents(database, name)).values() if d.validates]
+
+    async def _ask(
+        self,
+        database: Database,
+        name: str,
+        validators: Sequence[DesignDocument],
+        user: UserContext,
+        candidates: Sequence[bytes],
+    ) -> list[LocalsrvError | None]:
+        """Why each candidate is refused by one of the design documents, or None."""
         security = orjson.dumps(database.setting(name, "security") or _OPEN_SECURITY).decode()
         options = {"user": user.text(name), "security": security}
+        refused: list[LocalsrvError | None] = [None] * len(candidates)
         for design in validators:
-            asked = [n for n, at in enumerate(ordinary) if refused[at] is None]
-            answers = await self._validate(database, name, design, options, [candidates[n] for n in asked])
-            for n, answer in zip(asked, answers, strict=True):
-                refused[ordinary[n]] = answer
+            asked = [at for at, refusal in enumerate(refused) if refusal is None]
+            answers = await self._validate(database, name, design, options, [candidates[at] for at in asked])
+            for at, answer in zip(asked, answers, strict=True):
+                refused[at] = answer
         return refused
 
     async def _validate(
@@ -233,18 +288,8 @@ def _refusal(answer: Any) -> DesignError:
 
 def _candidate(database: Database, name: str, edit: Edit, *, new_edits: bool) -> bytes:
     """`[new document, old document or null]` as JSON."""
-    path = list(edit.path) if not new_edits else _ancestors(database, name, edit)
-    new: dict[str, Any] = {"_id": edit.id}
-    if path:
-        new["_rev"] = path[0]
-    if edit.deleted:
-        new["_deleted"] = True
-    if path:
-        new["_revisions"] = {
-            "start": parse_revision(path[0])[0],
-            "ids": [parse_revision(r)[1] for r in path[:_PATH_SHOWN]],
-        }
-    old = _old(database, name, edit, path if new_edits else path[1:])
+    path = list(edit.path) if not new_edits else _ancestors(database, name, edit.id, edit.parent)
+    old = _old(database, name, edit.id, path if new_edits else path[1:])
     stubs: dict[str, Any] = {
         a.name: {"content_type": a.content_type, "revpos": a.revpos, "length": a.blob.length, "stub": True}
         for a in edit.attachments
@@ -252,22 +297,83 @@ def _candidate(database: Database, name: str, edit: Edit, *, new_edits: bool) ->
     if edit.kept and old is not None:
         there: dict[str, Any] = orjson.loads(stubs_text(old.attachments))
         stubs |= {kept: there[kept] for kept in edit.kept if kept in there}
+    new = _new(edit.id, path, edit.document, deleted=edit.deleted, stubs=stubs)
+    return b"[" + new + b"," + _text(old) + b"]"
+
+
+def _rehearsed(
+    database: Database,
+    one: Written,
+    contents: Mapping[bytes, tuple[int, bytes]],
+    earlier: dict[tuple[str, str], Document],
+) -> bytes:
+    """As `_candidate`, of a revision that a statement would write.
+
+    `earlier` are those that the same statement wrote before it, and gets this one.
+    """
+    before = None if one.parent is None else earlier.get((one.id, one.parent))
+    path = _ancestors(database, one.collection, one.id, one.parent)
+    old = before or _old(database, one.collection, one.id, path)
+    if old is not None and old.deleted:  # the statement does not know that there was one, as in CouchDB
+        path, old = [], None
+    generation = parse_revision(one.revision)[0]
+    infos = tuple(
+        AttachmentInfo(a.name, a.content_type, length, a.sha256, md5, a.revpos or generation)
+        for a in one.attachments
+        for length, md5 in [contents[a.sha256]]
+    )
+    document = Document(one.id, one.revision, one.deleted, orjson.dumps(one.document).decode(), infos)
+    earlier[one.id, one.revision] = document
+    new = _new(one.id, path, one.document, deleted=one.deleted, stubs=orjson.loads(stubs_text(infos)))
+    return b"[" + new + b"," + _text(old) + b"]"
+
+
+def _new(
+    document_id: str,
+    path: Sequence[str],
+    fields: Mapping[str, Any],
+    *,
+    deleted: bool,
+    stubs: Mapping[str, Any],
+) -> bytes:
+    new: dict[str, Any] = {"_id": document_id}
+    if path:
+        new["_rev"] = path[0]
+    if deleted:
+        new["_deleted"] = True
+    if path:
+        new["_revisions"] = {
+            "start": parse_revision(path[0])[0],
+            "ids": [parse_revision(r)[1] for r in path[:_PATH_SHOWN]],
+        }
     if stubs:
         new["_attachments"] = stubs
-    return b"[" + orjson.dumps({**new, **edit.document}) + b"," + _text(old) + b"]"
+    return orjson.dumps({**new, **fields})
 
 
-def _ancestors(database: Database, name: str, edit: Edit) -> list[str]:
-    if edit.parent is None:
+def _reach(states: Mapping[str, CollectionState], name: str) -> list[str]:
+    """The collections whose rows a change of one's rows may change: those that refer to it, and so on."""
+    found = [name]
+    for target in found:
+        found += [
+            other
+            for other, state in states.items()
+            if other not in found and any(r.to == target for r in state.definition.relations)
+        ]
+    return found
+
+
+def _ancestors(database: Database, name: str, document_id: str, parent: str | None) -> list[str]:
+    if parent is None:
         return []
-    known = database.revisions(name, edit.id)
-    return (list(ancestry(known.tree, edit.parent)) if known else []) or [edit.parent]
+    known = database.revisions(name, document_id)
+    return (list(ancestry(known.tree, parent)) if known else []) or [parent]
 
 
-def _old(database: Database, name: str, edit: Edit, path: Sequence[str]) -> Document | None:
-    """What the edit changes: the nearest of its ancestors that is known here."""
+def _old(database: Database, name: str, document_id: str, path: Sequence[str]) -> Document | None:
+    """What an edit changes: the nearest of its ancestors that is known here."""
     for revision in path[:_PATH_SHOWN]:
-        found = database.get_document(name, edit.id, revision)
+        found = database.get_document(name, document_id, revision)
         if found is not None and found.body is not None:
             return found
     return None

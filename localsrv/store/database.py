@@ -72,6 +72,7 @@ from localsrv.store.query_sql import compile_count, compile_select, finish_row
 from localsrv.store.raw_sql import QueryResult, run_raw
 from localsrv.store.readers import Reader, Readers
 from localsrv.store.reading import AttachmentContent, ConflictedDocument, Document, Revisions
+from localsrv.store.review import Review, write_reviewed
 from localsrv.store.rows import InsertOptions, Rows, UpdateOptions, WriteResult, prepare_all
 from localsrv.store.rules import Violation
 from localsrv.store.views import FILE_NAME, ViewFile
@@ -131,6 +132,7 @@ class Database:
         self.epoch = ""
         self._options = options
         self._states: Mapping[str, CollectionState] = {}
+        self._has_design = False
         self._blobs = Blobs(blobs)
         self._loop = asyncio.get_running_loop()
         self._waiters: set[asyncio.Future[None]] = set()
@@ -340,31 +342,55 @@ class Database:
         return (finish_row(state.info, document_id, found[0]), found[1]) if found else None
 
     async def insert(
-        self, name: str, rows: Sequence[dict[str, Any]], options: InsertOptions | None = None
+        self,
+        name: str,
+        rows: Sequence[dict[str, Any]],
+        options: InsertOptions | None = None,
+        review: Review | None = None,
     ) -> WriteResult:
-        """Inserts or upserts rows, all or none; durable when it returns. See `rows.Rows.insert`."""
+        """Inserts or upserts rows, all or none; durable when it returns. See `rows.Rows.insert`.
+
+        `review`, here and below, sees what would be written and may refuse it (`store.review`).
+        """
         state = self.collection(name)
         prepared = await self._off_loop(len(rows), lambda: prepare_all(state, rows))
 
         def operation(tx: Transaction) -> WriteResult:
+            nonlocal state, prepared
             now = known(self._states, name)
-            ready = prepared if now is state else prepare_all(now, rows)
-            return self._rows.insert(tx, now, ready, options or InsertOptions())
+            if now is not state:
+                state, prepared = now, prepare_all(now, rows)
+            return self._rows.insert(tx, now, prepared, options or InsertOptions())
 
-        return await self._writer.submit(operation)
+        if review is None:
+            return await self._writer.submit(operation)
+        return await write_reviewed(self._writer, operation, review)
 
     async def update(
-        self, name: str, where: Select, changes: dict[str, Any], options: UpdateOptions | None = None
+        self,
+        name: str,
+        where: Select,
+        changes: dict[str, Any],
+        options: UpdateOptions | None = None,
+        review: Review | None = None,
     ) -> WriteResult:
         """Merges fields into every row that matches. See `rows.Rows.update`."""
         return await self._write(
-            name, lambda tx, state: self._rows.update(tx, state, where, changes, options or UpdateOptions())
+            name,
+            lambda tx, state: self._rows.update(tx, state, where, changes, options or UpdateOptions()),
+            review,
         )
 
-    async def delete(self, name: str, where: Select, options: UpdateOptions | None = None) -> WriteResult:
+    async def delete(
+        self,
+        name: str,
+        where: Select,
+        options: UpdateOptions | None = None,
+        review: Review | None = None,
+    ) -> WriteResult:
         """Deletes every row that matches. See `rows.Rows.delete`."""
         return await self._write(
-            name, lambda tx, state: self._rows.delete(tx, state, where, options or UpdateOptions())
+            name, lambda tx, state: self._rows.delete(tx, state, where, options or UpdateOptions()), review
         )
 
     async def raw_query(
@@ -439,9 +465,13 @@ class Database:
 
         return await self._write(name, operation)
 
-    async def import_documents(self, name: str, documents: Sequence[Mapping[str, Any]]) -> ImportResult:
+    async def import_documents(
+        self, name: str, documents: Sequence[Mapping[str, Any]], review: Review | None = None
+    ) -> ImportResult:
         """Stores documents as they are, tolerantly. See `editing.Editor.import_documents`."""
-        return await self._write(name, lambda tx, state: self._editor.import_documents(tx, state, documents))
+        return await self._write(
+            name, lambda tx, state: self._editor.import_documents(tx, state, documents), review
+        )
 
     async def _make_home(self, name: str, edits: Sequence[Edit]) -> None:
         """Makes the hidden collection of design documents before the first of them is written."""
@@ -453,7 +483,11 @@ class Database:
             if state.design is None:
                 design = create_design(tx, state)
                 design.revs_limit = state.revs_limit
-                tx.after_commit(lambda: setattr(state, "design", design))
+
+                def use() -> None:
+                    state.design, self._has_design = design, True
+
+                tx.after_commit(use)
 
         await self._writer.submit(operation, alone=True)
 
@@ -501,10 +535,12 @@ class Database:
         """Writes what ends conflicts, each ending whole. See `conflicts.end_all`."""
         return await self._write(name, lambda tx, state: conflicts.end_all(tx, state, self._editor, endings))
 
-    async def resolve(self, name: str, leaves: frozenset[str], edit: Edit) -> str:
+    async def resolve(
+        self, name: str, leaves: frozenset[str], edit: Edit, review: Review | None = None
+    ) -> str:
         """Ends a document's conflict by an edit and returns its revision. See `conflicts.resolve`."""
         return await self._write(
-            name, lambda tx, state: conflicts.resolve(tx, state, self._editor, leaves, edit)
+            name, lambda tx, state: conflicts.resolve(tx, state, self._editor, leaves, edit), review
         )
 
     async def missing_revisions(
@@ -560,6 +596,7 @@ class Database:
         content_type: str,
         blob: Any,
         if_match: str | None = None,
+        review: Review | None = None,
     ) -> str:
         """Adds or replaces one attachment and returns the new revision. See `editing.Editor.attach`."""
         return await self._write(
@@ -567,14 +604,20 @@ class Database:
             lambda tx, state: self._editor.attach(
                 tx, state, document_id, attachment, content_type, blob, if_match
             ),
+            review,
         )
 
     async def delete_attachment(
-        self, name: str, document_id: str, attachment: str, if_match: str | None = None
+        self,
+        name: str,
+        document_id: str,
+        attachment: str,
+        if_match: str | None = None,
+        review: Review | None = None,
     ) -> str:
         """Removes one attachment and returns the new revision. Raises NotFound."""
         return await self._write(
-            name, lambda tx, state: self._editor.detach(tx, state, document_id, attachment, if_match)
+            name, lambda tx, state: self._editor.detach(tx, state, document_id, attachment, if_match), review
         )
 
     def attachment(
@@ -656,6 +699,11 @@ class Database:
         return await self._read(lambda c: changes.changed_at(c, self._committed))
 
     # ---- views
+
+    @property
+    def has_design_documents(self) -> bool:
+        """Whether any collection has, or ever had, a design document."""
+        return self._has_design
 
     def design_seq(self, name: str) -> int:
         """The latest change of a collection's design documents, 0 while there was none. Does not block."""
@@ -756,6 +804,7 @@ class Database:
         compaction.note_first_use(connection)
         self.epoch = connection.execute("SELECT value FROM localsrv_meta WHERE key = 'epoch'").fetchone()[0]
         self._states = load(connection)
+        self._has_design = any(state.design is not None for state in self._states.values())
         self._limit_revisions(self._states.values())
         self._committed = last_seq(connection, self._states)
         # A file that was long not looked at is compacted after its next change; no timer is needed.
@@ -799,10 +848,21 @@ class Database:
             # A full or failing disk is told to whoever writes next; compaction is tried again later.
             self._compacted_at = self._committed
 
-    async def _write(self, name: str, function: Callable[[Transaction, CollectionState], T]) -> T:
+    async def _write(
+        self,
+        name: str,
+        function: Callable[[Transaction, CollectionState], T],
+        review: Review | None = None,
+    ) -> T:
         """Runs an operation on one collection. Raises NotFound at once when there is none."""
         self.collection(name)
-        return await self._writer.submit(lambda tx: function(tx, known(self._states, name)))
+
+        def operation(tx: Transaction) -> T:
+            return function(tx, known(self._states, name))
+
+        if review is None:
+            return await self._writer.submit(operation)
+        return await write_reviewed(self._writer, operation, review)
 
     async def _read(self, function: Callable[[Connection], T]) -> T:
         return await self._readers.run(function, self._options.query_timeout_s)

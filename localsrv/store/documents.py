@@ -36,6 +36,7 @@ from localsrv.store.history import (
 )
 from localsrv.store.journal import Journal
 from localsrv.store.new_leaf import Fit, Leaf
+from localsrv.store.review import Written
 
 _KEEP_OLD = (
     "INSERT INTO localsrv_revisions"
@@ -84,6 +85,10 @@ class Documents:
             revision = rev.revision_id(
                 parent, canonical(document), attachments=[a.hashed for a in attachments]
             )
+        if tx.written is not None:
+            tx.written.append(
+                Written(state.name, document_id, revision, parent, document, attachments=attachments)
+            )
         seq = self._journal.next(tx, source)
         self._insert_row(
             tx, state, document_id, revision, seq, body_text(document), state.column_values(document)
@@ -121,6 +126,11 @@ class Documents:
                 seen.add(document_id)
             raise
         tx.after_commit(count(state, "documents", len(documents)))
+        if tx.written is not None:
+            tx.written += [
+                Written(state.name, document_id, rev.first_revision(canonical(document)), None, document)
+                for document_id, document in documents
+            ]
 
     def extend(
         self,
@@ -136,6 +146,10 @@ class Documents:
         revision = rev.revision_id(
             current.rev, canonical(document), attachments=[a.hashed for a in attachments]
         )
+        if tx.written is not None:
+            tx.written.append(
+                Written(state.name, current.id, revision, current.rev, document, attachments=attachments)
+            )
         seq = self._journal.next(tx, source)
         values = state.column_values(document)
         tx.execute(state.update_sql, (revision, seq, body_text(document), *values, current.row))
@@ -172,6 +186,8 @@ class Documents:
         if history.conflicts(tx.connection, state, current.id):
             return self.edit(tx, state, current.id, {}, current.rev, deleted=True, source=source)
         revision = rev.revision_id(current.rev, b"{}", deleted=True)
+        if tx.written is not None:
+            tx.written.append(Written(state.name, current.id, revision, current.rev, {}, deleted=True))
         seq = self._journal.next(tx, source)
         tx.execute(f"DELETE FROM {state.table} WHERE _row = ?", (current.row,))
         self._supersede(tx, state, current, seq)
@@ -307,6 +323,11 @@ class Documents:
         known already and its ancestors join nothing, so that nothing changed.
         """
         new = rev.path_tree(path, deleted=deleted)
+        if tx.written is not None:
+            parent = path[1] if len(path) > 1 else None
+            tx.written.append(
+                Written(state.name, document_id, path[0], parent, document, deleted, attachments)
+            )
         fits = new_leaf.fit(tx.connection, state, document_id, path, deleted=deleted)
         if fits is Fit.NOTHING:
             return False

@@ -26,7 +26,14 @@ from localsrv.store.blobs import Blob, Blobs
 from localsrv.store.catalog import CollectionState, canonical, identity_of
 from localsrv.store.documents import Documents, stale
 from localsrv.store.engine import Transaction
-from localsrv.store.history import MAX_ID_BYTES, MAX_REPLICATED_ID_BYTES, Attachment, Current, check_id
+from localsrv.store.history import (
+    MAX_ID_BYTES,
+    MAX_REPLICATED_ID_BYTES,
+    Attachment,
+    Current,
+    check_id,
+    check_row_id,
+)
 from localsrv.store.journal import Journal
 from localsrv.store.relations import Referrers, check_references
 from localsrv.store.rows import register_fields, remember_fields
@@ -410,12 +417,12 @@ class Editor:
     @staticmethod
     def _import_id(state: CollectionState, raw: Mapping[str, Any], document: Mapping[str, Any]) -> str:
         if "_id" in raw:
-            return check_id(raw["_id"])
+            return check_row_id(raw["_id"])
         key = state.definition.key
         if not key or any(document.get(k) is None for k in key):
             wanted = f"`_id` or {', '.join(key)}" if key else "`_id`"
             raise BadRequest(f"A document to import needs {wanted}.", code="invalid-id")
-        return check_id(identity_of(key, document))
+        return check_row_id(identity_of(key, document))
 
     def _import_attachments(self, tx: Transaction, document_id: str, raw: Any) -> list[Attachment]:
         if not raw:

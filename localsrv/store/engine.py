@@ -18,10 +18,13 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from localsrv.base.errors import QueryTimeout, Unavailable
 from localsrv.store.driver import Connection, connect, sqlite3, translate
+
+if TYPE_CHECKING:
+    from localsrv.store.review import Written
 
 T = TypeVar("T")
 
@@ -32,10 +35,11 @@ MAX_WAITING = 10_000
 class Transaction:
     """What an operation works with: the connection, and what shall happen once it is durable.
 
-    `last_seq` is the highest sequence number given in it, 0 while none was.
+    `last_seq` is the highest sequence number given in it, 0 while none was. `written` takes what is written,
+    where somebody wants to know (`store.review`).
     """
 
-    __slots__ = ("connection", "effects", "execute", "executemany", "last_seq", "time_is_noted")
+    __slots__ = ("connection", "effects", "execute", "executemany", "last_seq", "time_is_noted", "written")
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
@@ -44,6 +48,7 @@ class Transaction:
         self.time_is_noted = False
         self.last_seq = 0
         self.effects: list[Callable[[], None]] = []
+        self.written: list[Written] | None = None
 
     def after_commit(self, effect: Callable[[], None]) -> None:
         """Runs `effect` on the writer thread after COMMIT returned, in order; never after a rollback."""

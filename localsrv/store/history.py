@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from localsrv.base.errors import InvalidValue
 from localsrv.model import revisions as rev
 from localsrv.model.revisions import Node, Tree
-from localsrv.store.catalog import CollectionState
+from localsrv.store.catalog import CollectionState, is_design
 from localsrv.store.driver import Connection
 
 MAX_ID_BYTES = 1000
@@ -85,6 +85,21 @@ def check_id(document_id: object, most: int = MAX_ID_BYTES) -> str:
     raise InvalidValue(
         "An id must be a non-empty text.", code="invalid-id", hint="Send 1 to 1,000 bytes of text."
     )
+
+
+def check_row_id(document_id: object) -> str:
+    """The id of what is no design document: those lie elsewhere, and are looked at before they are kept.
+
+    Raises:
+        InvalidValue: as `check_id`, and for a design document's id.
+    """
+    if is_design(document_id):
+        raise InvalidValue(
+            f"`{str(document_id)[:80]}` is the id of a design document.",
+            code="invalid-id",
+            hint="Write design documents through the sync face: PUT …/couch/<collection>/_design/<name>.",
+        )
+    return check_id(document_id)
 
 
 def current(connection: Connection, state: CollectionState, document_id: str) -> Current | None:

@@ -19,7 +19,7 @@ from localsrv.store.catalog import CollectionState, identity_of
 from localsrv.store.documents import Documents, exists_already
 from localsrv.store.driver import quoted, sqlite3, translate
 from localsrv.store.engine import RollbackAfter, Transaction
-from localsrv.store.history import Current, check_id
+from localsrv.store.history import Current, check_row_id
 from localsrv.store.ids import uuid7s
 from localsrv.store.query_sql import compile_rows, compile_targets
 from localsrv.store.query_table import TableInfo
@@ -91,7 +91,7 @@ def prepare(state: CollectionState, row: Row, new_ids: Iterator[str], new_fields
 
     `new_fields` as in `Shape.checked`.
 
-    Raises InvalidValue, SchemaViolation: see `rules.Shape.checked`, and for ids `check_id`.
+    Raises InvalidValue, SchemaViolation: see `rules.Shape.checked`, and for ids `check_row_id`.
     """
     locked = None
     if "_rev" in row:
@@ -104,7 +104,7 @@ def prepare(state: CollectionState, row: Row, new_ids: Iterator[str], new_fields
     defaulted = frozenset(filled.keys() - row.keys()) if filled is not row else frozenset()
     if key:
         document = shape.checked(filled, new_fields)
-        return PreparedRow(check_id(identity_of(key, document)), document, locked, False, defaulted)
+        return PreparedRow(check_row_id(identity_of(key, document)), document, locked, False, defaulted)
     given = None
     if "id" in filled:
         filled = dict(filled)
@@ -112,7 +112,7 @@ def prepare(state: CollectionState, row: Row, new_ids: Iterator[str], new_fields
     document = shape.checked(filled, new_fields)
     if given is None:
         return PreparedRow(next(new_ids), document, locked, True, defaulted)
-    return PreparedRow(check_id(given), document, locked, False, defaulted)
+    return PreparedRow(check_row_id(given), document, locked, False, defaulted)
 
 
 class Rows:

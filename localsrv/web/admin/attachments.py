@@ -15,6 +15,7 @@ from localsrv.web.files import Content, send
 from localsrv.web.headers import RESOURCE_POLICY
 from localsrv.web.incoming import body_pieces
 from localsrv.web.routes import Route
+from localsrv.web.users import reviewer
 
 _MEDIA_TYPE = re.compile(r"[A-Za-z0-9!#$&^_.+-]+/[A-Za-z0-9!#$&^_.+-]+(?:\s*;[\x20-\x7e]*)?\Z")
 _SHOWN = re.compile(r"(?:image/(?!svg)|audio/|video/|text/plain\b)")
@@ -52,16 +53,24 @@ async def put_attachment(request: web.Request) -> web.Response:
     if request.content_length is not None and request.content_length > limit:
         raise web.HTTPRequestEntityTooLarge(limit, request.content_length)
     blob = await db.receive(body_pieces(request), limit)
+    review = await reviewer(request, collection)
     rev = await db.put_attachment(
-        collection, param(request, "id"), param(request, "name"), content_type, blob, if_match(request)
+        collection,
+        param(request, "id"),
+        param(request, "name"),
+        content_type,
+        blob,
+        if_match(request),
+        review,
     )
     return json_answer({"id": param(request, "id"), "rev": rev}, status=201)
 
 
 async def delete_attachment(request: web.Request) -> web.Response:
     db, collection = database(request), param(request, "collection")
+    review = await reviewer(request, collection)
     rev = await db.delete_attachment(
-        collection, param(request, "id"), param(request, "name"), if_match(request)
+        collection, param(request, "id"), param(request, "name"), if_match(request), review
     )
     return json_answer({"id": param(request, "id"), "rev": rev})
 

@@ -29,6 +29,7 @@ from localsrv.web.body import read_json
 from localsrv.web.context import app, database, param
 from localsrv.web.incoming import read_body
 from localsrv.web.routes import ADMIN, Route
+from localsrv.web.users import reviewer
 
 IN_THREAD = 256 * 1024
 """Bodies from this size on are parsed in a thread, so that others need not wait."""
@@ -75,7 +76,8 @@ async def drop_collection(request: web.Request) -> web.Response:
 async def import_documents(request: web.Request) -> web.Response:
     db, name = database(request), param(request, "collection")
     db.collection(name)
-    result = await db.import_documents(name, await _documents(request))
+    documents = await _documents(request)
+    result = await db.import_documents(name, documents, await reviewer(request, name))
     shown = [{"id": v.id, "kind": v.kind, "message": v.message} for v in result.violations]
     return json_answer(
         {

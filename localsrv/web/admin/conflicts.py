@@ -22,6 +22,7 @@ from localsrv.web.admin.info import ANY_VALUE, FLAG, TEXT, TEXT_OR_NULL, Json, a
 from localsrv.web.body import read_object
 from localsrv.web.context import app, database, grant, require
 from localsrv.web.routes import ANY, Route
+from localsrv.web.users import reviewer
 
 USUAL_LIMIT = 20
 HIGHEST_LIMIT = 200
@@ -167,7 +168,9 @@ async def resolve_conflict(request: web.Request) -> web.Response:
     if frozenset(leaves) != frozenset(live) or len(live) < 2:
         raise leaves_changed(live)
     # Leaves that come up from here on are found by the store, in the operation that writes.
-    revision = await db.resolve(name, frozenset(leaves), _edit(db, name, document_id, live, body))
+    review = await reviewer(request, name)
+    edit = _edit(db, name, document_id, live, body)
+    revision = await db.resolve(name, frozenset(leaves), edit, review)
     return json_answer({"rev": revision, "ended": live[1:]})
 
 

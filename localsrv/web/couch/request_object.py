@@ -13,7 +13,7 @@ from aiohttp import hdrs, web
 
 from localsrv.web.context import database, param
 from localsrv.web.couch.maintenance import ADMINS_ONLY
-from localsrv.web.couch.users import user_of
+from localsrv.web.users import user_of
 
 _KEPT_BACK = frozenset({hdrs.AUTHORIZATION.lower(), hdrs.COOKIE.lower(), "apikey", "proxy-authorization"})
 

@@ -20,7 +20,7 @@ from localsrv.web.couch.enclosures import Enclosure, Kind, enclosures
 from localsrv.web.couch.errors import CONFLICT, CouchError
 from localsrv.web.couch.receiving import one_piece, receive
 from localsrv.web.couch.replicate import replicator
-from localsrv.web.couch.users import user_of
+from localsrv.web.users import user_of
 
 T = TypeVar("T")
 

@@ -89,6 +89,8 @@ def code_of(error: e.LocalsrvError) -> str:
     found = _BY_CODE.get(error.code)
     if found is not None:
         return found
+    if isinstance(error, e.DesignError) and error.status < 500:
+        return "42501"  # a rule of the collection's own refuses the row, as row security would
     for kind, code in _BY_CLASS:
         if isinstance(error, kind):
             return code

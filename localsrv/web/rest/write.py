@@ -22,6 +22,7 @@ from localsrv.web.rest.media import Form, negotiate
 from localsrv.web.rest.parameters import query_pairs, read_select
 from localsrv.web.rest.preferences import NONE, Preferences, Return, parse_preferences
 from localsrv.web.rest.read import check_schema
+from localsrv.web.users import reviewer
 
 _PLAIN = re.compile(r"[A-Za-z0-9_.~-]*").fullmatch
 """What a URL's query holds as it is, such as a UUID."""
@@ -82,7 +83,8 @@ async def post_rows(request: web.Request) -> web.Response:
         rows = with_columns(rows, write.select.columns, write.table, keep_defaults=keep)
     if write.form.is_object and write.returning is not None and len(rows) != 1:
         raise not_singular(len(rows))
-    result = await write.db.insert(write.table.name, rows, _insert_options(write))
+    review = await reviewer(request, write.table.name)
+    result = await write.db.insert(write.table.name, rows, _insert_options(write), review)
     location = None
     if len(rows) == 1 and result.ids and result.ids[0]:
         location = _location(request, write.table, result.ids[0])
@@ -135,11 +137,12 @@ async def _change(request: web.Request, write: _Write, changes: Row | None) -> W
         max_affected=write.max_affected,
         rollback=write.preferences.rollback,
     )
+    name, review = write.table.name, await reviewer(request, write.table.name)
     try:
         if changes is None:
-            result = await write.db.delete(write.table.name, write.select, options)
+            result = await write.db.delete(name, write.select, options, review)
         else:
-            result = await write.db.update(write.table.name, write.select, changes, options)
+            result = await write.db.update(name, write.select, changes, options, review)
     except BadRequest as error:
         if error.code == "max-affected" and write.max_affected != write.preferences.max_affected:
             raise not_singular("more than one") from error
@@ -179,7 +182,8 @@ async def put_row(request: web.Request) -> web.Response:
     options = InsertOptions(
         resolution="merge", returning=write.returning, rollback=write.preferences.rollback
     )
-    result = await write.db.insert(write.table.name, [row], options)
+    review = await reviewer(request, write.table.name)
+    result = await write.db.insert(write.table.name, [row], options, review)
     fresh = result.created > 0
     status = 201 if fresh else 200 if write.returning is not None else 204
     location = _location(request, write.table, result.ids[0]) if fresh else None
