@@ -11,7 +11,7 @@ from typing import Any
 
 from aiohttp import web
 
-from localsrv.web import errors, live, openapi
+from localsrv.web import connections, errors, live, openapi
 from localsrv.web.admin import (
     apps,
     attachments,
@@ -93,10 +93,12 @@ class Runner(web.AppRunner):
     async def _make_server(self) -> web.Server:
         """As aiohttp's, with our dispatcher and our connections. There is no public way to give it either."""
         made = await super()._make_server()
-        return Server(
+        server = Server(
             self._dispatcher.handle,  # type: ignore[arg-type] # the requests of its factory are web.Requests
             request_factory=made.request_factory,
             handler_cancellation=made.handler_cancellation,
             loop=made._loop,
             **made._kwargs,
         )
+        server.most_connections = connections.limit()
+        return server

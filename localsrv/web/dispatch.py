@@ -20,11 +20,13 @@ from localsrv.model.scopes import SYNC
 from localsrv.services.audit import SIGN_IN_FAILED
 from localsrv.web import errors
 from localsrv.web.addresses import Site
+from localsrv.web.attempts import Failures, TooManyAttempts
 from localsrv.web.auth import Authenticator
 from localsrv.web.context import APPLICATION, CALL, CORS, Call, Services
 from localsrv.web.guard import Guard
 from localsrv.web.headers import Cors, decorate, name_request
 from localsrv.web.hosting import serve_app_file, serve_dashboard_file
+from localsrv.web.patience import TooSlow, Watch
 from localsrv.web.routes import ADMIN, ANY, Face, Route, RouteTable, couch_segments, decoded_segments
 
 log = logging.getLogger("localsrv.web")
@@ -88,6 +90,7 @@ class Dispatcher:
         self._authenticator = Authenticator(services)
         self._places: dict[tuple[str, str, int | None], Place] = {}
         self._generation = services.apps.generation
+        self._failures = Failures()
 
     # ── the request ────────────────────────────────────────────────────────────────────────────────────────
 
@@ -126,7 +129,10 @@ class Dispatcher:
                 response = await self._serve_file(request, place.site, place.file)
             else:
                 route = await self._admit(request, place)
-                response = await route.handler(request)
+                if request.content.is_eof():
+                    response = await route.handler(request)
+                else:
+                    response = await self._patiently(request, route)
         except LocalsrvError as error:
             response = self._refuse(request, error, face)
         except web.RequestPayloadError as error:
@@ -146,6 +152,17 @@ class Dispatcher:
             if face is Face.COUCH:
                 name_request(response)
         return response
+
+    async def _patiently(self, request: web.Request, route: Route) -> web.StreamResponse:
+        """Lets the handler answer while the body is still coming, and ends a body that hardly comes."""
+        watch = Watch(request)
+        try:
+            return await route.handler(request)
+        except TooSlow:
+            request.protocol.close()  # nobody waits for the rest
+            raise
+        finally:
+            watch.end()
 
     async def _expect(self, request: web.Request) -> web.StreamResponse | None:
         """For `Expect: 100-continue`: the body is invited only after the guard and the scope check passed."""
@@ -181,6 +198,8 @@ class Dispatcher:
             length = request.content_length
             if length is not None and length > self._services.max_body:
                 raise errors.from_aiohttp(web.HTTPRequestEntityTooLarge(self._services.max_body, length))
+        if grant is not None:
+            request.protocol.is_trusted = True  # type: ignore[attr-defined] # `web.protocol`
         request[CALL] = Call(route, plan.params, place.site, app, grant)
         return route
 
@@ -195,9 +214,7 @@ class Dispatcher:
 
     def _refuse(self, request: web.Request, error: LocalsrvError, face: Face) -> web.Response:
         if error.code in _FAILED_SIGN_INS:
-            self._services.audit.note(
-                SIGN_IN_FAILED, origin=request.headers.get(hdrs.ORIGIN), details={"why": error.code}
-            )
+            error = self._failed_sign_in(request, error)
         if error.status >= 500:
             log.warning("%s %s: %s (%s)", request.method, request.path, error.message, error.code)
         if request.writer.output_size > 0 and request.transport is not None:
@@ -206,7 +223,15 @@ class Dispatcher:
         response = self._renderers[face](error)
         if face is Face.COUCH and response.status == 401 and not _is_browsers(request):
             response.headers[hdrs.WWW_AUTHENTICATE] = 'Basic realm="localsrv"'
+        if isinstance(error, TooManyAttempts):
+            response.headers[hdrs.RETRY_AFTER] = str(error.retry_after_s)
         return response
+
+    def _failed_sign_in(self, request: web.Request, error: LocalsrvError) -> LocalsrvError:
+        """Notes it; the error to tell, which is another one when there were too many."""
+        origin = request.headers.get(hdrs.ORIGIN)
+        self._services.audit.note(SIGN_IN_FAILED, origin=origin, details={"why": error.code})
+        return self._failures.add(origin) or error
 
     # ── the place ──────────────────────────────────────────────────────────────────────────────────────────
 

@@ -12,6 +12,11 @@ REQUEST_ID = istr("X-Couch-Request-ID")
 NOSNIFF = istr("X-Content-Type-Options")
 RESOURCE_POLICY = istr("Cross-Origin-Resource-Policy")
 REFERRER_POLICY = istr("Referrer-Policy")
+OPENER_POLICY = istr("Cross-Origin-Opener-Policy")
+CONTENT_POLICY = istr("Content-Security-Policy")
+
+NOTHING = "default-src 'none'; frame-ancestors 'none'"
+"""The policy of what is no page: opened by itself it loads nothing, and nobody may frame it."""
 
 EXPOSED_HEADERS = (
     "Accept-Ranges, Content-Disposition, Content-Location, Content-Range, ETag, Location, Preference-Applied"
@@ -38,6 +43,8 @@ def decorate(response: web.StreamResponse, cors: Cors | None) -> None:
     headers[NOSNIFF] = "nosniff"
     headers.setdefault(RESOURCE_POLICY, "same-origin")
     headers.setdefault(REFERRER_POLICY, "no-referrer")
+    headers.setdefault(OPENER_POLICY, "same-origin")
+    headers.setdefault(CONTENT_POLICY, NOTHING)
     if cors is not None:
         allow_origin(response, cors)
 

@@ -348,6 +348,7 @@ async def _take_token(request: web.Request, socket: web.WebSocketResponse) -> No
     own = services(request)
     app = here.params["app"]
     holder = auth.late(own.grants, request, token, here.site, app)
+    request.protocol.is_trusted = True  # type: ignore[attr-defined] # `web.protocol`
     request[CALL] = replace(here, grant=holder, app=await own.apps.open(app))
 
 

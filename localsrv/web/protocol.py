@@ -6,6 +6,7 @@ traceback that quotes the request, and with it perhaps a token.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import Any
 
@@ -14,6 +15,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 
 from localsrv.base.errors import BadRequest, LocalsrvError
+from localsrv.web import connections
 from localsrv.web.errors import render
 from localsrv.web.headers import decorate
 
@@ -21,9 +23,31 @@ log = logging.getLogger("localsrv.web")
 
 
 class Protocol(web.RequestHandler):
-    """aiohttp's connection with answers of our own for what it refuses. It is closed after them."""
+    """aiohttp's connection with answers of our own for what it refuses. It is closed after them.
 
-    __slots__ = ()
+    `is_trusted`: a request on it has shown a grant (`web.connections`).
+    """
+
+    __slots__ = ("is_trusted",)
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.is_trusted = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        manager = self._manager
+        if isinstance(manager, Server) and len(manager.connections) > manager.most_connections:
+            self._make_room(manager)
+
+    def _make_room(self, manager: Server) -> None:
+        others = (one for one in manager.connections if one is not self)
+        leaving = connections.to_leave(others)  # type: ignore[arg-type] # all of them are ours
+        if leaving is not None:
+            leaving.force_close()
+        elif isinstance(self.transport, asyncio.WriteTransport):
+            self.transport.write(connections.refusal())
+            self.transport.close()
 
     def log_exception(self, *args: Any, **kw: Any) -> None:
         """As aiohttp's. A body found broken after its answer, when it is thrown away, is no failure."""
@@ -75,7 +99,9 @@ def refusal(status: int, exc: BaseException | None) -> LocalsrvError:
 
 
 class Server(web.Server):
-    """aiohttp's server of these connections."""
+    """aiohttp's server of these connections, `most_connections` at once."""
+
+    most_connections = connections.MOST_CONNECTIONS
 
     def __call__(self) -> web.RequestHandler:
         return Protocol(self, loop=self._loop, **self._kwargs)

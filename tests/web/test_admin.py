@@ -256,7 +256,7 @@ async def test_attachments_go_in_and_out(shop: WebServer, size: int) -> None:
     got = await shop.ask("GET", ATTACHMENT)
     assert (got.status, got.body, got.headers["Content-Type"]) == (200, data, "image/png")
     assert got.headers["Content-Length"] == str(size)
-    assert got.headers["Content-Security-Policy"] == "sandbox; default-src 'none'"
+    assert got.headers["Content-Security-Policy"] == "sandbox; default-src 'none'; frame-ancestors 'none'"
     head = await shop.ask("HEAD", ATTACHMENT)
     assert (head.status, head.body, head.headers["Content-Length"]) == (200, b"", str(size))
     listed = await shop.ask("GET", "/api/v1/apps/shop/collections/items/documents?limit=1")

@@ -35,7 +35,7 @@ async def get_attachment(request: web.Request) -> web.StreamResponse:
     headers = {
         hdrs.CACHE_CONTROL: "private, no-cache",
         hdrs.CONTENT_DISPOSITION: f"{kind}; filename*=UTF-8''{quote(name, safe='')}",
-        "Content-Security-Policy": "sandbox; default-src 'none'",
+        "Content-Security-Policy": "sandbox; default-src 'none'; frame-ancestors 'none'",
     }
     if "signature" in request.query:
         headers[str(RESOURCE_POLICY)] = "cross-origin"  # the URL itself is the permission

@@ -53,7 +53,7 @@ async def get(request: web.Request) -> web.StreamResponse:
         hdrs.CACHE_CONTROL: "must-revalidate",
         hdrs.ACCEPT_RANGES: "bytes",
         # What a browser is given to show must not run as a page of this origin.
-        "Content-Security-Policy": "sandbox",
+        "Content-Security-Policy": "sandbox; frame-ancestors 'none'",
     }
     if is_unchanged(request, tag):
         return web.Response(status=304, headers=headers)

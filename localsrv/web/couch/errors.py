@@ -41,6 +41,7 @@ _ERRORS: Mapping[int, str] = {
     416: "requested_range_not_satisfiable",
     417: "expectation_failed",
     421: "misdirected_request",
+    429: "too_many_requests",
     501: "not_implemented",
     503: "service_unavailable",
     507: "insufficient_storage",

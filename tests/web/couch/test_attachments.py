@@ -51,7 +51,7 @@ async def test_what_was_put_comes_back(couch: Couch, size: int) -> None:
     assert found.headers["Content-MD5"] == md5(data)
     assert found.headers["Accept-Ranges"] == "bytes"
     assert found.headers["Content-Length"] == str(size)
-    assert found.headers["Content-Security-Policy"] == "sandbox"
+    assert found.headers["Content-Security-Policy"] == "sandbox; frame-ancestors 'none'"
     head = await couch.ask("HEAD", "/d/a.bin")
     assert (head.status, head.body, head.headers["Content-Length"]) == (200, b"", str(size))
     same = await couch.ask("GET", "/d/a.bin", headers={"If-None-Match": found.headers["ETag"]})
