@@ -1,9 +1,20 @@
 """Scopes and grants: what a token lets its bearer do.
 
-A scope is `<collection>:read`, `<collection>:write`, `*:read`, `*:write`, `sync` or `admin`. `write` does not
-imply `read`. `sync` is what another store needs to be kept in step: reading and writing every collection of
-the app, making new ones, and writing design documents. A grant holds scopes for one app, or for all with `*`;
-`admin` in it satisfies every scope of its app, and for `*` the whole server's.
+| scope | lets its bearer |
+| --- | --- |
+| `<collection>:read`, `*:read` | read one collection, or all of the app |
+| `<collection>:write`, `*:write` | write; does not imply `read` |
+| `files:<bucket>:read`, `files:*:read`, `…:write` | the same for files |
+| `sync` | what another store needs: every collection, making new ones, design documents |
+| `functions:<name>`, `functions:*` | call the app's own functions |
+| `integrations:<name>:use`, `integrations:*:use` | call an outside service with a key that stays here |
+| `cache:use`, `secrets:use` | the app's cache; the app's named secrets |
+| `admin` | everything of the app; for all apps, everything on the server |
+
+A grant holds scopes for one app, or for all with `*`. Only `admin` implies scopes of another kind: `*:read` is
+about collections and implies neither files nor functions, integrations, cache or secrets.
+
+No function may be called `read` or `write`: `functions:read` is the collection `functions`, as ever.
 """
 
 from __future__ import annotations
@@ -11,15 +22,27 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from localsrv.base.errors import InvalidValue
 from localsrv.model.schema import APP_ID
 
 ADMIN = "admin"
 SYNC = "sync"
+CACHE = "cache:use"
+SECRETS = "secrets:use"
 ALL = "*"
 
-_SCOPE = re.compile(r"(?:\*|[a-z_][a-z0-9_$()+/-]{0,200}):(?:read|write)\Z")
+Kind = Literal["key", "page", "paired", "publishable"]
+"""How a grant came to be: made by the owner, a page that the owner opened, a program or page that asked and
+was allowed, or a key that an app's own pages may show to everybody."""
+
+_WORDS = frozenset({ADMIN, SYNC, CACHE, SECRETS})
+_COLLECTION = re.compile(r"(?:\*|[a-z_][a-z0-9_$()+/-]{0,200}):(?:read|write)\Z")
+_NAME = r"(?:\*|[A-Za-z0-9][A-Za-z0-9._-]{0,100})"
+_OTHERS = re.compile(
+    rf"files:{_NAME}:(?:read|write)\Z|functions:(?!(?:read|write)\Z){_NAME}\Z|integrations:{_NAME}:use\Z"
+)
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?\Z")
 
 
@@ -27,7 +50,8 @@ _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[
 class Grant:
     """One client's access. Times are seconds since 1970, in UTC; `expires_at` None means never.
 
-    `origin` is the web origin that alone may use it from a browser; None leaves that open.
+    `origin` is the web origin that alone may use it from a browser; None leaves that open. `program` is what
+    a paired client calls itself, which nothing proves.
     """
 
     id: str
@@ -38,19 +62,12 @@ class Grant:
     created_at: int = 0
     expires_at: int | None = None
     last_used_at: int | None = None
+    kind: Kind = "key"
+    program: str | None = None
 
     def allows(self, app: str | None, scope: str) -> bool:
         """Whether it covers `scope` in `app`; `app` None means the server as a whole."""
-        if self.app not in (ALL, app):
-            return False
-        if scope in self.scopes or ADMIN in self.scopes:
-            return True
-        collection, _, action = scope.partition(":")
-        if collection.startswith("_"):  # `_replicator` makes this server send requests: for admins alone
-            return False
-        if SYNC in self.scopes and action in ("read", "write"):
-            return True
-        return collection != ALL and bool(action) and f"*:{action}" in self.scopes
+        return self.app in (ALL, app) and implies(self.scopes, scope)
 
     def is_expired(self, now: float) -> bool:
         return self.expires_at is not None and now >= self.expires_at
@@ -59,12 +76,50 @@ class Grant:
         return replace(self, last_used_at=at)
 
 
+def implies(held: frozenset[str], scope: str) -> bool:
+    """Whether scopes of one app cover another scope of it."""
+    if scope in held or ADMIN in held:
+        return True
+    head, _, action = scope.partition(":")
+    if action in ("read", "write"):
+        if head.startswith("_"):  # `_replicator` makes this server send requests: for admins alone
+            return False
+        return SYNC in held or (head != ALL and f"*:{action}" in held)
+    match scope.split(":"):
+        case ["files" | "integrations", _, what]:
+            return f"{head}:*:{what}" in held
+        case ["functions", _]:
+            return "functions:*" in held
+    return False
+
+
+def narrowed(held: frozenset[str], wanted: Iterable[str]) -> frozenset[str]:
+    """`wanted`, all of it covered by `held`: scopes can become fewer and narrower, never more.
+
+    Raises:
+        InvalidValue: (`code="scope-too-wide"`) one that is not covered.
+    """
+    for scope in wanted:
+        if not implies(held, scope):
+            raise InvalidValue(
+                f"`{scope}` goes beyond what was asked for.",
+                code="scope-too-wide",
+                details=scope,
+                hint=f"Choose among: {', '.join(sorted(held))}.",
+            )
+    return frozenset(wanted)
+
+
 def read(collection: str) -> str:
     return f"{collection}:read"
 
 
 def write(collection: str) -> str:
     return f"{collection}:write"
+
+
+def is_scope(text: str) -> bool:
+    return text in _WORDS or bool(_COLLECTION.match(text) or _OTHERS.match(text))
 
 
 def parse_scopes(values: object) -> frozenset[str]:
@@ -77,15 +132,33 @@ def parse_scopes(values: object) -> frozenset[str]:
         raise InvalidValue("`scopes` must be a list.", hint='For example ["*:read", "orders:write"].')
     scopes = list(values)
     for scope in scopes:
-        if not isinstance(scope, str) or (scope not in (ADMIN, SYNC) and not _SCOPE.match(scope)):
-            raise InvalidValue(
-                f"`{scope}` is not a scope.",
-                details="scopes",
-                hint="A scope is <collection>:read, <collection>:write, *:read, *:write, sync or admin.",
-            )
+        if not isinstance(scope, str) or not is_scope(scope):
+            raise InvalidValue(f"`{scope}` is not a scope.", details="scopes", hint=FORMS)
     if not scopes:
-        raise InvalidValue("A key needs at least one scope.", details="scopes", hint="For example *:read.")
+        raise InvalidValue("At least one scope is needed.", details="scopes", hint="For example *:read.")
     return frozenset(scopes)
+
+
+FORMS = (
+    "A scope is <collection>:read, <collection>:write, files:<bucket>:read, files:<bucket>:write, sync, "
+    "functions:<name>, integrations:<name>:use, cache:use, secrets:use or admin, with * for all of a kind."
+)
+
+
+def parse_publishable(scopes: frozenset[str]) -> frozenset[str]:
+    """The scopes of a publishable key, which are about named collections alone.
+
+    Raises:
+        InvalidValue: any other, `*:read` among them.
+    """
+    for scope in scopes:
+        if not _COLLECTION.match(scope) or scope.startswith(("*", "_")):
+            raise InvalidValue(
+                f"A publishable key cannot have `{scope}`.",
+                details="scopes",
+                hint="Everybody can read the key: name the collections, as items:read or items:write.",
+            )
+    return scopes
 
 
 def parse_app(value: object) -> str:

@@ -57,7 +57,7 @@ async def open_services(
     stack.push_async_callback(system.close)
     audit = Audit(AuditStore(system))
     stack.push_async_callback(audit.close)
-    grants = await Grants.open(system, running.token)
+    grants = await Grants.open(system, running.token, audit)
     stack.push_async_callback(grants.close)
     apps = await Apps.start(system, paths.data / "apps", grants, _store_options(settings))
     stack.push_async_callback(apps.close)

@@ -1,4 +1,4 @@
-"""The server's own file, `system.db`: grants, the registry of apps, and how replications fare.
+"""The server's own file, `system.db`: the registry of apps, and what the modules beside this one keep in it.
 
 Low volume, so one connection behind a lock, used in worker threads and never on the event loop. It keeps
 SQLite's rollback journal: one file, each change durable when its method returns.
@@ -9,21 +9,16 @@ from __future__ import annotations
 import asyncio
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
-
-import orjson
+from typing import TypeVar
 
 from localsrv.base.errors import Unavailable
-from localsrv.model.scopes import Grant
 from localsrv.store.driver import Connection, connect, sqlite3, translate
 from localsrv.store.migrations import migrate
 
 _T = TypeVar("_T")
-
-_GRANT_COLUMNS = "id, name, app, scopes, origin, created_at, expires_at, last_used_at"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +54,7 @@ class System:
                 if sys.platform == "darwin":
                     connection.execute("PRAGMA fullfsync=ON")
                 migrate(connection, path, "system")
+                connection.execute("PRAGMA foreign_keys=ON")  # a grant's tokens go with it
             except BaseException as error:
                 connection.close()
                 if isinstance(error, sqlite3.Error):
@@ -94,43 +90,21 @@ class System:
         async with self._lock:
             return await asyncio.to_thread(guarded)
 
-    # ── grants ─────────────────────────────────────────────────────────────────────────────────────────────
+    async def transaction(self, work: Callable[[Connection], _T]) -> _T:
+        """As `run`, all of it or nothing. Raises as `run`."""
 
-    async def grants(self) -> list[tuple[bytes, Grant]]:
-        """Every grant with the SHA-256 of its token, oldest first."""
+        def whole(c: Connection) -> _T:
+            c.execute("BEGIN IMMEDIATE")
+            try:
+                done = work(c)
+                c.execute("COMMIT")
+                return done
+            except BaseException:
+                if c.in_transaction:
+                    c.execute("ROLLBACK")
+                raise
 
-        def work(c: Connection) -> list[tuple[bytes, Grant]]:
-            rows = c.execute(f"SELECT token_sha256, {_GRANT_COLUMNS} FROM grants ORDER BY created_at, id")
-            return [(row[0], _grant(row[1:])) for row in rows]
-
-        return await self.run(work)
-
-    async def add_grant(self, token_sha256: bytes, grant: Grant) -> None:
-        row = (
-            token_sha256,
-            grant.id,
-            grant.name,
-            grant.app,
-            orjson.dumps(sorted(grant.scopes)).decode(),
-            grant.origin,
-            grant.created_at,
-            grant.expires_at,
-            grant.last_used_at,
-        )
-        await self.run(
-            lambda c: c.execute(
-                f"INSERT INTO grants (token_sha256, {_GRANT_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?)",
-                row,
-            )
-        )
-
-    async def delete_grants(self, ids: list[str]) -> None:
-        await self.run(lambda c: _many(c, "DELETE FROM grants WHERE id = ?", [(i,) for i in ids]))
-
-    async def touch_grants(self, used: Mapping[str, int]) -> None:
-        """Notes when grants were last used: id → time."""
-        rows = [(at, i) for i, at in used.items()]
-        await self.run(lambda c: _many(c, "UPDATE grants SET last_used_at = ? WHERE id = ?", rows))
+        return await self.run(whole)
 
     # ── apps ───────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -150,31 +124,12 @@ class System:
         """Forgets the app, the grants that were for it alone, and how its replications fared."""
 
         def work(c: Connection) -> None:
-            _many(
-                c,
-                "DELETE FROM grants WHERE app = ?",
-                [(app,)],
-                "DELETE FROM apps WHERE id = ?",
-                "DELETE FROM replications WHERE app = ?",
-                "DELETE FROM replication_log WHERE app = ?",
-            )
+            for table, column in (
+                ("grants", "app"),
+                ("apps", "id"),
+                ("replications", "app"),
+                ("replication_log", "app"),
+            ):
+                c.execute(f"DELETE FROM {table} WHERE {column} = ?", (app,))
 
-        await self.run(work)
-
-
-def _many(c: Connection, sql: str, rows: list[tuple[Any, ...]], *more: str) -> None:
-    """Runs `sql` for each row, then `more` for each row, all in one transaction."""
-    c.execute("BEGIN IMMEDIATE")
-    try:
-        for statement in (sql, *more):
-            c.executemany(statement, rows)
-        c.execute("COMMIT")
-    except BaseException:
-        if c.in_transaction:
-            c.execute("ROLLBACK")
-        raise
-
-
-def _grant(row: tuple[Any, ...]) -> Grant:
-    ident, name, app, scopes, origin, created, expires, used = row
-    return Grant(ident, name, app, frozenset(orjson.loads(scopes)), origin, created, expires, used)
+        await self.transaction(work)

@@ -15,6 +15,7 @@ from localsrv.services.grants import Grants
 from localsrv.services.sessions import COOKIE, Sessions
 from localsrv.web.addresses import Site
 from localsrv.web.context import Services, scope_missing
+from localsrv.web.context import services as services_of
 from localsrv.web.guard import SEC_FETCH_SITE
 from localsrv.web.routes import ANY, Face, Route, decoded_segments
 
@@ -63,12 +64,14 @@ class Authenticator:
         return found
 
 
-def late(grants: Grants, request: web.Request, token: str, site: Site, app: str) -> Grant:
+def late(
+    grants: Grants, request: web.Request, token: str, site: Site, app: str | None, scope: str = ANY
+) -> Grant:
     """The grant of a token that came in a WebSocket's first message. Raises as `Authenticator.grant`."""
     found = grants.find(token)
     if found is None:
         raise _unknown()
-    check(found, request, site, app, ANY)
+    check(found, request, site, app, scope)
     return found
 
 
@@ -79,22 +82,37 @@ def check(
 
     A signed URL is not held to the origin: images are asked for without an Origin header.
     """
-    if grant.origin is not None and not signed:
-        origin = request.headers.get(hdrs.ORIGIN)
-        if origin is None and SEC_FETCH_SITE in request.headers:
-            origin = site.origin
-        if origin is not None and origin != grant.origin:
-            raise Forbidden(
-                "This token belongs to another origin.", code="wrong-origin", details=origin[:200]
-            )
+    if not signed and (grant.origin is not None or grant.kind == "publishable"):
+        _check_origin(grant, request, site)
     if scope == ANY:
-        if grant.app not in (ALL, app):
+        if app is not None and grant.app not in (ALL, app):
             raise Forbidden("This token belongs to another app.", code="wrong-app", details=app)
     elif not grant.allows(app, scope):
         if grant.app not in (ALL, app):
             where = "another app" if app else "one app; this is about the whole server"
             raise Forbidden(f"This token belongs to {where}.", code="wrong-app", details=app)
         raise scope_missing(scope)
+
+
+def _check_origin(grant: Grant, request: web.Request, site: Site) -> None:
+    """A page's token is its own; a program may use it, since it is a secret. A publishable key is none, so it
+    counts only where a browser says that the app's own page asks.
+
+    `Sec-Fetch-Site: none` is what extensions send that may ask without an Origin; pages cannot make it.
+    """
+    origin = request.headers.get(hdrs.ORIGIN)
+    if origin is None and request.headers.get(SEC_FETCH_SITE, "none") != "none":
+        origin = site.origin
+    if grant.kind == "publishable":
+        if origin not in services_of(request).addresses.app_origins(grant.app):
+            raise Forbidden(
+                "A publishable key works in pages of its own app alone.",
+                code="wrong-origin",
+                details=(origin or "no page")[:200],
+                hint="Programs and other pages need a key of their own: localsrv key create NAME",
+            )
+    elif origin is not None and origin != grant.origin:
+        raise Forbidden("This token belongs to another origin.", code="wrong-origin", details=origin[:200])
 
 
 def signed_in(services: Services, request: web.Request, site: Site) -> tuple[Grant | None, str]:

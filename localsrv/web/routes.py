@@ -23,7 +23,8 @@ OPEN: None = None
 """The scope of the few routes that answer without a token."""
 
 ANY = "any"
-"""The scope of routes that any grant of the app may use; the handler checks what the request names."""
+"""The scope of routes that any grant of the app may use, or any at all where the path names no app; the
+handler checks what the request names."""
 
 ADMIN = "admin"
 

@@ -83,7 +83,7 @@ async def test_expired_grants_are_refused_and_then_removed(
     await grants.close()
     await system.close()
     system, grants = await reopened(path)
-    assert await system.grants() == []
+    assert await grants.store.all() == []
     await system.close()
 
 
@@ -111,7 +111,7 @@ async def test_use_is_written_only_now_and_then(tmp_path: Path, monkeypatch: pyt
     async def touch(used: dict[str, int]) -> None:
         written.append(dict(used))
 
-    monkeypatch.setattr(system, "touch_grants", touch)
+    monkeypatch.setattr(grants.store, "touch", touch)
     for _ in range(100):
         grants.find(token)
     await asyncio.sleep(0)

@@ -172,7 +172,8 @@ async def web_server(tmp_path: Path) -> AsyncIterator[WebServer]:
     owner, home = new_token(), tmp_path / "data"
     home.mkdir()
     system = await System.open(home / "system.db")
-    grants = await Grants.open(system, owner)
+    audit = Audit(AuditStore(system))
+    grants = await Grants.open(system, owner, audit)
     apps = await Apps.start(system, home / "apps", grants)
     stops: list[None] = []
 
@@ -193,7 +194,6 @@ async def web_server(tmp_path: Path) -> AsyncIterator[WebServer]:
         server.kept[app] = port
 
     vault = MemoryVault()
-    audit = Audit(AuditStore(system))
     javascript = JavaScript(program())
     design, views = Design(javascript), Views(javascript)
     replicator = await Replicator.start(apps, ReplicationStore(system), vault, design, "test-device")

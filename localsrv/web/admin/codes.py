@@ -49,7 +49,9 @@ async def exchange(request: web.Request) -> web.Response:
         own.apps.row(app)
         holder, scopes = app, frozenset({"*:read", "*:write"})
     name = "page " + origin.partition("://")[2]
-    token, made = await own.grants.create(name, holder, scopes, origin=origin, expires_in=PAGE_TOKEN_SECONDS)
+    token, made = await own.grants.create(
+        name, holder, scopes, origin=origin, expires_in=PAGE_TOKEN_SECONDS, kind="page"
+    )
     return json_answer(
         {"token": token, "app": app, "scopes": sorted(made.scopes), "expires_at": timestamp(made.expires_at)}
     )

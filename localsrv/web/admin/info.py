@@ -70,6 +70,7 @@ async def app_info(services: Services, app: str) -> Json:
 def key_info(grant: Grant) -> Json:
     return {
         "id": grant.id,
+        "kind": grant.kind,
         "name": grant.name,
         "app": grant.app,
         "scopes": sorted(grant.scopes),
@@ -119,10 +120,12 @@ APP = obj(
     collections=array(COLLECTION),
     error=ERROR_OR_NULL,
 )
-SCOPES = array({"type": "string", "pattern": r"^(admin|(\*|[a-z][a-z0-9_]*):(read|write))$"})
+SCOPES = array({"type": "string", "examples": ["items:read", "*:write", "sync", "admin"]})
+KIND = {"enum": ["key", "page", "paired", "publishable"]}
 KEY = obj(
     "*",
     id=TEXT,
+    kind=KIND,
     name=TEXT,
     app=TEXT,
     scopes=SCOPES,
