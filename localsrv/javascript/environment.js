@@ -15,6 +15,7 @@
   const globals = globalThis;
   const evaluate = globals.eval; // called by another name it sees the global scope alone
   const SELDOM_MS = 100;
+  const PART_LENGTH = 1 << 18; // of JSON text that is handed on at once; a single row may be longer
   const LOG_LINES = 50;
   const LOG_LENGTH = 1000;
 
@@ -183,25 +184,37 @@
 
   // ── operations ───────────────────────────────────────────────────────────────────────────────────────────
 
-  /** Calls `one` with every line of `body`, in order, and hands on the results now and then as they come. */
-  function each(body, everyMs, one) {
-    const lines = body === "" ? [] : body.split("\n");
+  const linesOf = (body) => (body === "" ? [] : body.split("\n"));
+
+  /** Takes results and hands them on as they come: every `everyMs`, and sooner where they are long. */
+  function outbox(everyMs) {
     let results = [];
+    let length = 0;
     let last = now();
-    for (const line of lines) {
-      results.push(one(line));
-      if (now() - last >= everyMs) {
+    return {
+      add(result) {
+        results.push(result);
+        length += result.length;
+        if (length < PART_LENGTH && now() - last < everyMs) return;
         send(`[${results.join(",")}]`);
         results = [];
+        length = 0;
         last = now();
-      }
-    }
-    return `[${results.join(",")}]`;
+      },
+      rest: () => `[${results.join(",")}]`,
+    };
   }
 
-  /** One map function over one document: the JSON of its rows, each `[number, key, value]`. */
-  function rows(number, map, line) {
-    const found = [];
+  /** Calls `one` with every line of `body`, in order, and hands on the results now and then as they come. */
+  function each(body, everyMs, one) {
+    const results = outbox(everyMs);
+    for (const line of linesOf(body)) results.add(one(line));
+    return results.rest();
+  }
+
+  /** One map function over one document: adds the JSON of its rows, each `[number, key, value]`, to `found`. */
+  function mapInto(found, number, map, line) {
+    const before = found.length;
     onEmit = (key, value) => {
       found.push(text([number, key, plain(value)]));
     };
@@ -213,9 +226,25 @@
       const end = ending(error);
       if (end) throw end;
       log(`function raised exception ${worded(error)} with doc._id ${doc?._id}`);
-      return [];
+      found.length = before;
     }
-    return found;
+  }
+
+  /** Hands on the rows of one document, in parts where they are long. Returns how long they are. */
+  function handOn(rows, results) {
+    let all = 0;
+    let length = 0;
+    let first = 0;
+    for (let i = 0; i < rows.length; i++) {
+      length += rows[i].length;
+      if (length < PART_LENGTH || i + 1 === rows.length) continue;
+      results.add(`{"more":[${rows.slice(first, i + 1).join(",")}]}`);
+      first = i + 1;
+      all += length;
+      length = 0;
+    }
+    results.add(`[${(first === 0 ? rows : rows.slice(first)).join(",")}]`);
+    return all + length;
   }
 
   const operations = {
@@ -240,14 +269,22 @@
       });
     },
 
-    /** Maps a document a line with the functions of the sources `options.maps`. */
-    map({ maps, every_ms }, body) {
+    /**
+     * Maps a document a line with the functions of the sources `options.maps`. A document's rows may come in
+     * parts, `{"more": rows}` and at last `rows`, but none before all its functions have ended: one that throws
+     * has emitted nothing. Once the rows of all are longer than `options.most`, the documents behind are left.
+     */
+    map({ maps, every_ms, most }, body) {
       const functions = maps.map(compile);
-      return each(body, every_ms ?? SELDOM_MS, (line) => {
-        let found = [];
-        for (let i = 0; i < functions.length; i++) found = found.concat(rows(i, functions[i], line));
-        return `[${found.join(",")}]`;
-      });
+      const results = outbox(every_ms ?? SELDOM_MS);
+      let length = 0;
+      for (const line of linesOf(body)) {
+        const found = [];
+        for (let i = 0; i < functions.length; i++) mapInto(found, i, functions[i], line);
+        length += handOn(found, results);
+        if (length > most) break;
+      }
+      return results.rest();
     },
 
     /** Reduces a group a line, each `[keys or null, values]`, by the function of the source `options.reduce`. */

@@ -25,8 +25,7 @@ log = logging.getLogger("localsrv.javascript")
 MAX_CHILDREN = 4
 IDLE_S = 60.0
 MOST_BYTES = 8 << 20
-"""How long the answers to one request may grow, all together: twice what a batch of documents is, since a
-view may emit whole documents. What is read of them takes fifty times that in memory, where rows are small."""
+"""How long the answers to one request may grow where they are wanted all together."""
 
 PATIENCE_S = 5.0
 """How long one call of a function may take: CouchDB's `os_process_timeout`."""
@@ -43,6 +42,14 @@ class Program:
     name: str
     design: bytes
     """What `require` sees, as JSON."""
+
+
+def _parsed(worker: Worker, part: bytes) -> Any:
+    try:
+        return orjson.loads(part)
+    except orjson.JSONDecodeError as error:
+        worker.kill()
+        raise Killed("The JavaScript process answered no JSON.") from error
 
 
 @dataclass(slots=True)
@@ -82,39 +89,44 @@ class JavaScript:
             JavaScriptError: the function, or the design document, failed as a whole. Killed: see there.
         """
         results: list[Any] = []
+        size = 0
         async with aclosing(self.stream(program, operation, options, lines)) as parts:
-            async for part in parts:
+            async for part, length in parts:
                 results += part
-        if len(results) < len(lines):
-            raise Killed("The JavaScript process answered too much.")
+                size += length
+                if size > MOST_BYTES and len(results) < len(lines):
+                    raise Killed("The JavaScript process answered too much.")
         return results
 
     async def stream(
-        self, program: Program, operation: str, options: Mapping[str, Any], lines: Sequence[bytes]
-    ) -> AsyncGenerator[list[Any], None]:
-        """As `run`, giving the results for some of the lines at a time, in order.
+        self,
+        program: Program,
+        operation: str,
+        options: Mapping[str, Any],
+        lines: Sequence[bytes],
+        *,
+        in_pieces: bool = False,
+    ) -> AsyncGenerator[tuple[list[Any], int], None]:
+        """As `run`, giving the results for some of the lines at a time, in order, and how long they are.
 
-        Ends early, with at least one result, when the answers grow beyond `MOST_BYTES`: a function may emit
-        more than it is given, and memory is for everybody.
+        What is long comes in many parts, and the child waits while nobody takes them. `in_pieces`: an object
+        among the results is a piece of what the next one goes on with, and the last lines may be left out.
         """
         body = b"\n".join(lines)
-        left, size = len(lines), 0
+        left = len(lines)
         async with self._child(program) as worker, aclosing(worker.ask(operation, options, body)) as answers:
             async for part in answers:
                 if isinstance(part, bytes):
-                    size += len(part)
-                    results = orjson.loads(part)
+                    results, size = _parsed(worker, part), len(part)
                 else:
-                    results = self._result(program, worker, part)
-                if not isinstance(results, list) or len(results) > left:
+                    results, size = self._result(program, worker, part), 0
+                if isinstance(results, list):
+                    left -= sum(type(one) is not dict for one in results) if in_pieces else len(results)
+                if not isinstance(results, list) or left < 0:
                     worker.kill()
                     raise Killed(_NOT_ASKED)
-                left -= len(results)
-                yield results
-                if size > MOST_BYTES and left:
-                    worker.kill()
-                    return
-            if left:
+                yield results, size
+            if left and (left == len(lines) or not in_pieces):
                 worker.kill()
                 raise Killed(_NOT_ASKED)
 

@@ -1,10 +1,10 @@
 """View indexes: built when somebody asks, from where they were left, in the background.
 
-One task builds an index; whoever asks meanwhile waits for the same task. It reads documents in the order of
-their changes (`store.view_source`), has a child process map them (`javascript`), and hands the rows to the
-file of the indexes (`store.views`); reading, mapping and writing overlap. A function that never ends, or that
-eats all memory, fails the queries that need it; the index then rests for a while, longer each time, before
-anybody's query may try it again, so that it cannot keep a processor busy for ever.
+One task builds an index (`services.indexing`); whoever asks meanwhile waits for the same task. It reads
+documents in the order of their changes (`store.view_source`), has a child process map them (`javascript`),
+and hands the rows to the file of the indexes (`store.views`). A function that never ends, or that eats all
+memory, fails the queries that need it; the index then rests for a while, longer each time, before anybody's
+query may try it again, so that it cannot keep a processor busy for ever.
 """
 
 from __future__ import annotations
@@ -12,28 +12,23 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TypeVar
 from weakref import WeakKeyDictionary
 
-from localsrv.base.errors import LocalsrvError, NotFound, StorageError
+from localsrv.base.errors import LocalsrvError, StorageError
 from localsrv.base.threads import in_thread
 from localsrv.javascript.pool import JavaScript
 from localsrv.javascript.worker import JavaScriptError
-from localsrv.model.collation import raw_sort_key, sort_key
 from localsrv.model.design_document import JAVASCRIPT, DesignDocument
-from localsrv.services.mapping import map_lines, view_rows, views_program
+from localsrv.services.indexing import Run
 from localsrv.services.reducing import Reducer
 from localsrv.store.database import Database
 from localsrv.store.view_snapshot import Snapshot
-from localsrv.store.view_source import SourceBatch, SourceDocument, read_batch
-from localsrv.store.views import Index, Row, ViewFile
+from localsrv.store.views import Index, ViewFile
 
 log = logging.getLogger("localsrv.views")
-
-T = TypeVar("T")
 
 FIRST_REST_S = 30.0
 LONGEST_REST_S = 3600.0
@@ -241,68 +236,15 @@ class Views:
         job.failure = None
 
     async def _follow(self, job: _Job) -> None:
-        assert job.index is not None and job.file is not None
-        file, index = job.file, job.index
-        reading = asyncio.ensure_future(self._read(job, index.seq))
-        writing: asyncio.Future[Index] | None = None
+        assert job.file is not None and job.index is not None
+        run = Run(self._javascript, job.database, job.name, job.design, job.file, job.index)
         try:
-            while True:
-                batch = await reading
-                if batch.more:
-                    reading = asyncio.ensure_future(self._read(job, batch.last))
-                left: Sequence[SourceDocument] = batch.documents
-                while left:
-                    count, rows = await self._rows(job, left)
-                    if writing is not None:
-                        job.index = await writing
-                    ids = [document.id for document in left[:count]]
-                    left = left[count:]
-                    seq = job.index.seq if left else batch.last
-                    writing = asyncio.ensure_future(file.apply(job.index, ids, rows, seq))
-                job.done, job.updated = batch.last, time.time()
-                if not batch.more:
-                    break
-            if writing is not None:
-                job.index = await writing
-            job.seen = batch.last
+            async with aclosing(run.follow()) as steps:
+                async for job.done in steps:
+                    job.updated = time.time()
         finally:
-            reading.cancel()
-            await asyncio.gather(reading, *([writing] if writing else ()), return_exceptions=True)
-
-    async def _read(self, job: _Job, since: int) -> SourceBatch:
-        database, options = job.database, job.design.options
-        state = database.collection(job.name)
-        if state.number != job.number:
-            raise NotFound("The database was deleted.", code="no-collection", details=job.name)
-        until = database.last_seq
-        return await database.read(
-            lambda connection: read_batch(
-                connection,
-                state,
-                since,
-                until,
-                with_design=options.get("include_design") is True,
-                local_seq=options.get("local_seq") is True,
-            )
-        )
-
-    async def _rows(self, job: _Job, documents: Sequence[SourceDocument]) -> tuple[int, list[Row]]:
-        """The rows of the first of the documents, and how many these are; all unless the rows are huge."""
-        live = [document for document in documents if document.text is not None]  # they come first
-        if not live or not job.design.maps:
-            return len(documents), []
-        program = views_program(job.database, job.name, job.design)
-        lines = [document.text or b"" for document in live]
-        results = await map_lines(self._javascript, program, job.design.maps, lines)
-        mapped = live[: len(results)]
-        orders = [raw_sort_key if is_raw else sort_key for is_raw in job.design.raw]
-        rows = await _in_thread(len(mapped), lambda: view_rows(mapped, results, orders))
-        return len(documents) if len(mapped) == len(live) else len(mapped), rows
-
-
-async def _in_thread(size: int, function: Callable[[], T]) -> T:
-    """A few rows are made at once; a hop to a thread would take longer."""
-    return function() if size <= 20 else await asyncio.to_thread(function)
+            job.index = run.index
+        job.seen = job.done
 
 
 def _retrieve(task: asyncio.Task[None]) -> None:

@@ -171,6 +171,7 @@ FAILURES: list[tuple[str, str, str, str]] = [
     ("it asks", "doc => { throw 'fatal_error' }", "map_runtime_error", "function raised 'fatal_error'"),
     ("it asks in other words", "doc => { throw ['fatal', 'mine', 'words'] }", "mine", "words"),
     ("memory", "doc => { var a = []; while (1) a.push('x'.repeat(1e5)+a.length) }", "InternalError", ""),
+    ("rows without end", "doc => { while (true) emit(1, 'x'.repeat(9999)) }", "InternalError", ""),
     ("small pieces", "doc => { var a = []; while (true) a.push({}) }", "InternalError", "out of memory"),
 ]  # fmt: skip
 
@@ -282,6 +283,7 @@ NEVER_ENDING = [
     "doc => { /(a+)+$/.exec('a'.repeat(64) + 'b') }",
     "doc => { let a = []; while (true) { try { a.push(new ArrayBuffer(1 << 20)) } catch (e) {} } }",
     "(() => { while (true) {} })()",
+    "doc => { while (true) { try { emit(1, 'x'.repeat(99)) } catch (e) {} } }",
 ]
 
 
@@ -319,17 +321,37 @@ async def test_slow_is_not_without_end(hasty: JavaScript) -> None:
 async def test_results_come_in_parts(javascript: JavaScript) -> None:
     options = {"maps": ["doc => emit(doc._id)"], "every_ms": 0}
     documents = lines(*({"_id": str(i)} for i in range(5)))
-    parts = [part async for part in javascript.stream(MINE, "map", options, documents)]
+    parts = [part async for part, _ in javascript.stream(MINE, "map", options, documents)]
     assert parts == [*([[[0, str(i), None]]] for i in range(5)), []]
 
 
+async def test_rows_come_in_parts_of_a_bounded_length(javascript: JavaScript) -> None:
+    """Those of one document, too; the documents behind are left when `most` is reached."""
+    options = {"maps": ["doc => { for (let i = 0; i < doc.n; i++) emit(i) }"], "most": 1_000_000}
+    documents = lines({"n": 3}, {"n": 60_000}, {"n": 2}, {"n": 60_000}, {"n": 5})
+    found: list[list[Any]] = [[]]
+    async for part, size in javascript.stream(MINE, "map", options, documents, in_pieces=True):
+        assert size < 600_000
+        for result in part:
+            found[-1] += result["more"] if isinstance(result, dict) else result
+            if isinstance(result, list):
+                found.append([])
+    assert [[row[1] for row in rows] for rows in found] == [[*range(n)] for n in (3, 60_000, 2, 60_000, 0)]
+
+
+async def test_a_document_that_throws_late_has_emitted_nothing(javascript: JavaScript) -> None:
+    throws = "doc => { for (let i = 0; i < 60000; i++) emit(i); if (doc.x) throw new Error('late') }"
+    options = {"maps": ["doc => emit('one')", throws, "doc => emit('two')"]}
+    parts = [
+        part async for part, _ in javascript.stream(MINE, "map", options, lines({"x": 1}), in_pieces=True)
+    ]
+    assert [result for part in parts for result in part] == [[[0, "one", None], [2, "two", None]]]
+
+
 async def test_answers_are_bounded(javascript: JavaScript, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever wants all of them gets an error; a stream ends early."""
     monkeypatch.setattr(pool, "MOST_BYTES", 1000)
     options = {"maps": ["doc => emit(1, 'x'.repeat(600))"], "every_ms": 0}
     documents = lines(*({"_id": str(i)} for i in range(5)))
-    parts = [part async for part in javascript.stream(MINE, "map", options, documents)]
-    assert len(parts) == 2
     with pytest.raises(Killed, match="too much"):
         await javascript.run(MINE, "map", options, documents)
     assert len(await javascript.run(MINE, "map", options, documents[:2])) == 2

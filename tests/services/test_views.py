@@ -13,12 +13,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from localsrv.base.errors import NotFound
-from localsrv.javascript import pool
+from localsrv.base.errors import NotFound, StorageError
 from localsrv.javascript.pool import JavaScript
 from localsrv.javascript.worker import JavaScriptError, Killed
 from localsrv.model.collation import sort_key
 from localsrv.model.design_document import DesignDocument, parse_design
+from localsrv.services import mapping
 from localsrv.services import views as building
 from localsrv.services.imports import program
 from localsrv.services.mapping import view_rows
@@ -28,6 +28,7 @@ from localsrv.store.database import Database
 from localsrv.store.editing import Edit
 from localsrv.store.view_snapshot import Range
 from localsrv.store.view_source import SourceDocument
+from localsrv.store.views import ViewFile
 
 DESIGN = parse_design(
     "_design/d",
@@ -296,7 +297,8 @@ async def test_rows_that_are_much_larger_than_their_documents(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They are taken in pieces, and none is missed."""
-    monkeypatch.setattr(pool, "MOST_BYTES", 300_000)
+    monkeypatch.setattr(mapping, "BYTES_AT_ONCE", 100_000)
+    monkeypatch.setattr(mapping, "LENGTH_AT_ONCE", 300_000)
     for n in range(30):
         rev = await place.database.put("items", Edit(f"d{n:02}", {"n": n}))
         if n % 10 == 0:
@@ -305,6 +307,65 @@ async def test_rows_that_are_much_larger_than_their_documents(
     found = (await place.rows(parse_design("_design/x", {"views": {"v": {"map": large}}})))["v"]
     assert [key for key, _, _ in found] == [str(n) for n in range(30) if n % 10]
     assert {len(value) for _, _, value in found} == {50_002}
+
+
+MANY = "doc => { for (let i = 0; i < doc.n; i++) emit(i % 7, i) }"
+
+
+async def test_however_much_is_emitted_little_is_written_at_once(place: Place) -> None:
+    """Neither what many documents emit together, nor what a single one does."""
+    design = parse_design("_design/x", {"views": {"v": {"map": MANY}, "w": {"map": "doc => emit(doc.n)"}}})
+    counts = [("huge", 100_000), *((f"d{n:02}", 1000) for n in range(40)), ("small", 3)]
+    for name, count in counts:
+        await place.database.put("items", Edit(name, {"n": count}))
+    sizes: list[int] = []
+    await place.database.views()
+    apply = ViewFile.apply
+
+    async def spy(self: ViewFile, index: Any, ids: Any, rows: Any, seq: int) -> Any:
+        sizes.append(len(rows))
+        return await apply(self, index, ids, rows, seq)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ViewFile, "apply", spy)
+        found = await place.rows(design)
+    assert len(found["v"]) == sum(count for _, count in counts) and len(found["w"]) == len(counts)
+    for name, count in counts:
+        emitted = [value for _, i, value in found["v"] if i == name]
+        assert sorted(map(int, emitted)) == [*range(count)]
+    assert max(sizes) < 4 * mapping.ROWS_AT_ONCE
+    rev = place.database.get_document("items", "huge").rev  # type: ignore[union-attr]
+    await place.database.put("items", Edit("huge", {"n": 30_000}, rev))
+    again = await place.rows(design)
+    assert len(again["v"]) == len(found["v"]) - 70_000
+
+
+async def test_a_document_whose_rows_were_written_in_part(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The child dies between two parts, or the server: the document begins again, and nothing is left."""
+    monkeypatch.setattr(mapping, "ROWS_AT_ONCE", 10)
+    design = parse_design("_design/x", {"views": {"v": {"map": MANY}}})
+    await place.database.put("items", Edit("first", {"n": 5}))
+    await place.database.put("items", Edit("huge", {"n": 100_000}))
+    writes = 0
+    apply = ViewFile.apply
+
+    async def dies(self: ViewFile, index: Any, ids: Any, rows: Any, seq: int) -> Any:
+        nonlocal writes
+        writes += 1
+        if writes == 2:
+            for child in place.javascript._children:
+                child.worker._process.kill()  # type: ignore[union-attr]
+                await child.worker._process.wait()  # type: ignore[union-attr]
+        if writes == 4:
+            raise StorageError("not now", code="storage")
+        return await apply(self, index, ids, rows, seq)
+
+    monkeypatch.setattr(ViewFile, "apply", dies)
+    with pytest.raises(StorageError, match="not now"):
+        await place.rows(design)
+    assert len((await place.rows(design))["v"]) == 100_005
 
 
 BROKEN_ANSWERS: list[Any] = [
