@@ -28,3 +28,22 @@ def order_key(value: Any) -> OrderKey:
     if isinstance(value, list):
         return (ARRAY, tuple(map(order_key, value)))
     return (OBJECT, tuple((name, order_key(item)) for name, item in value.items()))
+
+
+def raw_order_key(value: Any) -> OrderKey:
+    """As `order_key`, for the field `_id`: numbers, false, null, true, objects, arrays, strings.
+
+    CouchDB compares that one as Erlang compares terms (`cmp_raw` of its `mango_json.erl`), so that an id, a
+    string, is above everything else: `{"_id": {"$gt": {}}}` is all documents.
+    """
+    if isinstance(value, str):
+        return (6, value)
+    if value is None:
+        return (2,)
+    if isinstance(value, bool):
+        return (3,) if value else (1,)
+    if isinstance(value, (int, float)):
+        return (0, value)
+    if isinstance(value, list):
+        return (5, tuple(map(raw_order_key, value)))
+    return (4, tuple((name, raw_order_key(item)) for name, item in value.items()))

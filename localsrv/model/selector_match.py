@@ -10,11 +10,14 @@ import operator
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from localsrv.model.mango_order import order_key
+from localsrv.model.mango_order import OrderKey, order_key, raw_order_key
 from localsrv.model.patterns import compiled
 from localsrv.model.selector_nodes import At, Elements, Every, Negation, Neither, Node, Path, Test
 
 Check = Callable[[Any], bool]
+
+Order = Callable[[Any], OrderKey]
+"""What values are compared by: `order_key`, but for those of fields `_id`."""
 
 ABSENT = object()
 """What `value_at` finds where an object lacks the field."""
@@ -55,18 +58,18 @@ def place_of(step: str) -> int | None:
     return place if place >= 0 else None
 
 
-def check_of(node: Node) -> Check:
+def check_of(node: Node, order: Order = order_key) -> Check:
     """The node as a function of the value it is about."""
     if isinstance(node, At):
-        return _at(node)
+        return _at(node, order)
     if isinstance(node, Test):
-        return _TESTS[node.operator](node.argument)
+        return _TESTS[node.operator](node.argument, order)
     if isinstance(node, Elements):
-        return _elements(node)
+        return _elements(node, order)
     if isinstance(node, Negation):
-        part = check_of(node.part)
+        part = check_of(node.part, order)
         return lambda value: not part(value)
-    parts = [check_of(part) for part in node.parts]
+    parts = [check_of(part, order) for part in node.parts]
     if isinstance(node, Every):
         return lambda value: all(part(value) for part in parts)
     if isinstance(node, Neither):
@@ -74,8 +77,9 @@ def check_of(node: Node) -> Check:
     return lambda value: not parts or any(part(value) for part in parts)
 
 
-def _at(node: At) -> Check:
-    path, check = node.path, check_of(node.condition)
+def _at(node: At, order: Order) -> Check:
+    path = node.path
+    check = check_of(node.condition, raw_order_key if path == ("_id",) else order)
     if not path:
         return check
     absent_matches = node.condition == Test("$exists", False)
@@ -89,8 +93,8 @@ def _at(node: At) -> Check:
     return at
 
 
-def _elements(node: Elements) -> Check:
-    check = check_of(node.part)
+def _elements(node: Elements, order: Order) -> Check:
+    check = check_of(node.part, order)
     if node.operator == "$elemMatch":
         return lambda value: isinstance(value, list) and any(map(check, value))
     if node.operator == "$allMatch":
@@ -101,10 +105,10 @@ def _elements(node: Elements) -> Check:
 # ---- operators, each as a function of its argument
 
 
-def _compared(compare: Callable[[Any, Any], bool]) -> Callable[[Any], Check]:
-    def test(argument: Any) -> Check:
-        wanted = order_key(argument)
-        return lambda value: compare(order_key(value), wanted)
+def _compared(compare: Callable[[Any, Any], bool]) -> Callable[[Any, Order], Check]:
+    def test(argument: Any, order: Order) -> Check:
+        wanted = order(argument)
+        return lambda value: compare(order(value), wanted)
 
     return test
 
@@ -171,20 +175,25 @@ def _regex(argument: str) -> Check:
     return lambda value: isinstance(value, str) and pattern.search(value) is not None
 
 
-_TESTS: Mapping[str, Callable[[Any], Check]] = {
+def _whatever_order(test: Callable[[Any], Check]) -> Callable[[Any, Order], Check]:
+    """A test in which nothing is above or below another; what is equal is so in every order."""
+    return lambda argument, _: test(argument)
+
+
+_TESTS: Mapping[str, Callable[[Any, Order], Check]] = {
     "$lt": _compared(operator.lt),
     "$lte": _compared(operator.le),
     "$eq": _compared(operator.eq),
     "$ne": _compared(operator.ne),
     "$gte": _compared(operator.ge),
     "$gt": _compared(operator.gt),
-    "$in": _in,
-    "$nin": _not_in,
-    "$all": _all,
-    "$exists": lambda argument: lambda value: bool(argument),
-    "$type": _type,
-    "$mod": _mod,
-    "$regex": _regex,
-    "$beginsWith": lambda argument: lambda value: isinstance(value, str) and value.startswith(argument),
-    "$size": lambda argument: lambda value: isinstance(value, list) and len(value) == argument,
+    "$in": _whatever_order(_in),
+    "$nin": _whatever_order(_not_in),
+    "$all": _whatever_order(_all),
+    "$exists": lambda argument, _: lambda value: bool(argument),
+    "$type": _whatever_order(_type),
+    "$mod": _whatever_order(_mod),
+    "$regex": _whatever_order(_regex),
+    "$beginsWith": lambda argument, _: lambda value: isinstance(value, str) and value.startswith(argument),
+    "$size": lambda argument, _: lambda value: isinstance(value, list) and len(value) == argument,
 }

@@ -106,8 +106,8 @@ class Compiler:
             if special is not None:
                 return special
         source = source_of(node.path)
-        if source is None:
-            return UNKNOWN
+        if source is None or (node.path == ("_id",) and not source.is_column):
+            return UNKNOWN  # a field `_id` within an element is compared as no other
         if node.condition == Test("$exists", False):
             return self._absent(node.path, source, source_of)
         return self._holds(node.condition, source)
@@ -216,14 +216,16 @@ class Compiler:
 
     def above(self, source: Source, argument: Any, sign: str) -> Condition:
         if source.is_column and not isinstance(argument, str):
-            return NEVER if isinstance(argument, (list, dict)) else ALWAYS
+            is_below = source.scalar != "_id" and isinstance(argument, (list, dict))
+            return NEVER if is_below else ALWAYS  # an id is above all that is no string: `raw_order_key`
         span = span_of(argument)
         sql = f"{source.key} {sign if span.is_exact else '>='} {self.bind(span.low)}"
         return Condition(sql, span.is_exact)
 
     def below(self, source: Source, argument: Any, sign: str) -> Condition:
         if source.is_column and not isinstance(argument, str):
-            return ALWAYS if isinstance(argument, (list, dict)) else NEVER
+            is_below = source.scalar != "_id" and isinstance(argument, (list, dict))
+            return ALWAYS if is_below else NEVER
         span = span_of(argument)
         sql = f"{source.key} {sign if span.is_exact else '<='} {self.bind(span.high)}"
         return Condition(sql, span.is_exact)

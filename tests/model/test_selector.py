@@ -165,6 +165,29 @@ def test_operators(field: str, holds: list[Any], fails: list[Any]) -> None:
         assert not parse_selector({field: condition}).matches(DOCUMENT), condition
 
 
+@pytest.mark.parametrize("argument", [-1, 10**9, False, None, True, {}, {"z": 1}, [], ["z"]])
+def test_an_id_is_above_all_that_is_no_string(argument: Any) -> None:
+    """CouchDB compares ids as Erlang does, and no other field."""
+    for operator, holds in (("$gt", True), ("$gte", True), ("$lt", False), ("$lte", False)):
+        assert parse_selector({"_id": {operator: argument}}).matches(DOCUMENT) is holds
+        assert parse_selector({"_id": {"$not": {operator: argument}}}).matches(DOCUMENT) is not holds
+    is_above = not isinstance(argument, (list, dict))
+    assert parse_selector({"_rev": {"$gt": argument}}).matches(DOCUMENT) is is_above
+    assert parse_selector({"text": {"$gt": argument}}).matches(DOCUMENT) is is_above
+
+
+RAW: list[Any] = [-5, 2, 2.5, False, None, True, {}, {"a": 1}, {"a": [0]}, [], [1], ["a"], "", "a", "b"]
+
+
+def test_the_order_of_fields_named_id() -> None:
+    """Those within elements, too."""
+    for place, lower in enumerate(RAW):
+        for higher in RAW[place + 1 :]:
+            selector = parse_selector({"array": {"$elemMatch": {"_id": {"$gt": lower}}}})
+            assert selector.matches({"array": [{"_id": higher}]}), (lower, higher)
+            assert not selector.matches({"array": [{"_id": lower}]})
+
+
 @pytest.mark.parametrize(
     ("selector", "matches"),
     [

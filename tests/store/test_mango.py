@@ -270,6 +270,8 @@ async def test_other_tools_write_indexed_documents(docs: Database) -> None:
         ({"_id": {"$regex": "7$"}}, ["d37"]),
         ({"nothing": 1}, []),
         ({"_id": 5}, []),
+        ({"_id": {"$gt": {}}, "a": 38}, ["d38"]),
+        ({"_id": {"$lte": []}}, []),
         ({"$or": [{"a": 37}, {"_id": "d39"}]}, ["d37", "d39"]),
         ({"_attachments": {"$exists": True}}, []),
     ],

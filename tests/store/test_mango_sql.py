@@ -30,7 +30,8 @@ scalars = st.one_of(st.none(), st.booleans(), st.sampled_from(NUMBERS), st.sampl
 values = st.recursive(
     scalars,
     lambda inner: st.one_of(
-        st.lists(inner, max_size=3), st.dictionaries(st.sampled_from(["a", "b", "3"]), inner, max_size=3)
+        st.lists(inner, max_size=3),
+        st.dictionaries(st.sampled_from(["a", "b", "3", "_id"]), inner, max_size=3),
     ),
     max_leaves=6,
 )
