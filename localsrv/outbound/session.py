@@ -38,7 +38,7 @@ Body = bytes | Callable[[], AsyncIterator[bytes]]
 
 
 @functools.cache
-def _trust() -> ssl.SSLContext:
+def trust() -> ssl.SSLContext:
     """The authorities that this computer trusts. Read when first needed: it takes time and memory."""
     return ssl.create_default_context()
 
@@ -65,10 +65,10 @@ class Session:
             self._client = None
 
     async def _open(self) -> aiohttp.ClientSession:
-        trust = await asyncio.to_thread(_trust) if self.base.startswith("https:") else False
+        verified = await asyncio.to_thread(trust) if self.base.startswith("https:") else False
         if self._client is None:
             self._client = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=CONNECTIONS, ssl=trust),
+                connector=aiohttp.TCPConnector(limit=CONNECTIONS, ssl=verified),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers=self._headers,
                 timeout=aiohttp.ClientTimeout(
