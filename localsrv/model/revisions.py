@@ -22,6 +22,10 @@ from localsrv.base.errors import InvalidValue
 
 MAX_GENERATION = 2**31 - 1
 
+# OpenSSL takes longer to find MD5 than to reckon with it; a copy needs not look for it.
+_ALIVE = hashlib.md5(b"0\0", usedforsecurity=False)
+_DELETED = hashlib.md5(b"1\0", usedforsecurity=False)
+
 
 @lru_cache(4096)
 def parse_revision(revision: str) -> tuple[int, str]:
@@ -195,7 +199,9 @@ def stemmed(tree: Tree, limit: int) -> Tree:
 
 def first_revision(body: bytes) -> str:
     """`revision_id` of a new document without attachments; the path most writes take."""
-    return "1-" + hashlib.md5(b"0\0\0" + body + b"\0", usedforsecurity=False).hexdigest()
+    digest = _ALIVE.copy()
+    digest.update(b"\0" + body + b"\0")
+    return "1-" + digest.hexdigest()
 
 
 def revision_id(
@@ -210,7 +216,7 @@ def revision_id(
     MD5 over the deleted flag, the parent, the canonical body (UTF-8 JSON with sorted keys and no white
     space) and the attachments' (name, content type, SHA-256 of the identity bytes), sorted.
     """
-    digest = hashlib.md5(b"1\0" if deleted else b"0\0", usedforsecurity=False)
+    digest = (_DELETED if deleted else _ALIVE).copy()
     digest.update((parent or "").encode() + b"\0")
     digest.update(canonical_body + b"\0")
     for name, content_type, sha256 in sorted(attachments):
