@@ -572,10 +572,17 @@ class Database:
         state = self.collection(name)
         return await self._read(lambda c: local_documents.read_all(c, state, query))
 
-    async def put_local(self, name: str, local_id: str, body: str, revision: str | None = None) -> str:
+    def count_local(self, name: str, writer: str) -> int:
+        """How many local documents a grant has made."""
+        state = self.collection(name)
+        return self._now(lambda c: local_documents.count_of(c, state, writer))
+
+    async def put_local(
+        self, name: str, local_id: str, body: str, revision: str | None = None, writer: str | None = None
+    ) -> str:
         """Writes a local document (`body` JSON text without `_id` and `_rev`); see `local_documents.put`."""
         return await self._write(
-            name, lambda tx, state: local_documents.put(tx, state, local_id, body, revision)
+            name, lambda tx, state: local_documents.put(tx, state, local_id, body, revision, writer)
         )
 
     async def delete_local(self, name: str, local_id: str, revision: str | None = None) -> None:

@@ -20,19 +20,24 @@ PREFIX = "_local/"
 
 @dataclass(frozen=True, slots=True)
 class LocalDocument:
-    """`id` is without `_local/`; `body` is JSON text without `_id` and `_rev`."""
+    """`id` is without `_local/`; `body` is JSON text without `_id` and `_rev`.
+
+    `writer` is the id of the grant that made it, None where that is not known.
+    """
 
     id: str
     rev: str
     body: str
+    writer: str | None = None
 
 
 def read(connection: Connection, state: CollectionState, local_id: str) -> LocalDocument | None:
     """One local document."""
     found = connection.execute(
-        "SELECT rev, body FROM localsrv_local WHERE collection = ? AND id = ?", (state.number, local_id)
+        "SELECT rev, body, writer FROM localsrv_local WHERE collection = ? AND id = ?",
+        (state.number, local_id),
     ).fetchone()
-    return LocalDocument(local_id, f"0-{found[0]}", found[1]) if found else None
+    return LocalDocument(local_id, f"0-{found[0]}", found[1], found[2]) if found else None
 
 
 def read_all(connection: Connection, state: CollectionState, query: AllDocs) -> list[LocalDocument]:
@@ -46,8 +51,22 @@ def read_all(connection: Connection, state: CollectionState, query: AllDocs) -> 
     return [LocalDocument(i, f"0-{rev}", body) for i, rev, body in rows]
 
 
-def put(tx: Transaction, state: CollectionState, local_id: str, body: str, revision: str | None) -> str:
-    """Writes a local document and returns its revision.
+def count_of(connection: Connection, state: CollectionState, writer: str) -> int:
+    """How many local documents of a collection a grant has made."""
+    sql = "SELECT count(*) FROM localsrv_local WHERE collection = ? AND writer = ?"
+    found: int = connection.execute(sql, (state.number, writer)).fetchone()[0]
+    return found
+
+
+def put(
+    tx: Transaction,
+    state: CollectionState,
+    local_id: str,
+    body: str,
+    revision: str | None,
+    writer: str | None = None,
+) -> str:
+    """Writes a local document and returns its revision. It stays its first writer's while it exists.
 
     Raises:
         Conflict: `revision` is not the stored one. InvalidValue: an id that cannot be kept.
@@ -60,7 +79,9 @@ def put(tx: Transaction, state: CollectionState, local_id: str, body: str, revis
     # CouchDB takes any revision for one that does not exist, and counts on from it.
     number = _number(revision) + 1
     tx.execute(
-        "INSERT OR REPLACE INTO localsrv_local VALUES (?, ?, ?, ?)", (state.number, local_id, number, body)
+        "INSERT INTO localsrv_local (collection, id, rev, body, writer) VALUES (?, ?, ?, ?, ?)"
+        " ON CONFLICT DO UPDATE SET rev = excluded.rev, body = excluded.body",
+        (state.number, local_id, number, body, writer),
     )
     return f"0-{number}"
 

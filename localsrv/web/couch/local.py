@@ -1,11 +1,18 @@
-"""`/{db}/_local/{id}`: documents that stay on this side. Replicators keep their checkpoints in them."""
+"""`/{db}/_local/{id}`: documents that stay on this side. Replicators keep their checkpoints in them.
+
+Who pulls keeps a checkpoint here too, and needs no more than the right to read for it. Such a client makes
+local documents of its own, few and small ones, and changes no other's: a lost checkpoint makes somebody's
+next replication begin anew.
+"""
 
 from __future__ import annotations
 
 from aiohttp import hdrs, web
 
+from localsrv.base.errors import Forbidden, TooLarge
+from localsrv.model.scopes import write as write_scope
 from localsrv.store.local_documents import LocalDocument
-from localsrv.web.context import database, param
+from localsrv.web.context import app, database, grant, param, services
 from localsrv.web.couch.answers import etag_of, json_answer, text_of
 from localsrv.web.couch.bodies import read_json
 from localsrv.web.couch.drafts import Draft, checked_rev, draft_of
@@ -13,6 +20,12 @@ from localsrv.web.couch.errors import CouchError
 from localsrv.web.routes import Face, Route
 
 PREFIX = "_local/"
+
+READERS_MOST = 1000
+"""Local documents that a client may make which may only read: one for each device that pulls with its key."""
+
+READERS_BYTES = 64 * 1024
+"""How long each of these may be. CouchDB's replicator keeps 50 entries of some 350 bytes."""
 
 
 async def get(request: web.Request) -> web.Response:
@@ -70,7 +83,9 @@ async def write_draft(request: web.Request, local_id: str, draft: Draft, revisio
     if draft.deleted:
         await _delete(request, local_id, revision)
         return "0-0"
-    return await db.put_local(name, local_id, text_of(draft.fields), revision)
+    body = text_of(draft.fields)
+    _check_whose(request, db.get_local(name, local_id), local_id, len(body))
+    return await db.put_local(name, local_id, body, revision, grant(request).id)
 
 
 async def remove(request: web.Request, local_id: str) -> web.Response:
@@ -81,9 +96,35 @@ async def remove(request: web.Request, local_id: str) -> web.Response:
 
 async def _delete(request: web.Request, local_id: str, revision: str | None) -> None:
     db, name = database(request), param(request, "db")
-    if db.get_local(name, checked(local_id)) is None:
+    found = db.get_local(name, checked(local_id))
+    if found is None:
         raise _missing()
+    _check_whose(request, found, local_id)
     await db.delete_local(name, local_id, revision)
+
+
+def _check_whose(request: web.Request, there: LocalDocument | None, local_id: str, size: int = 0) -> None:
+    """That a grant which may only read touches its own local documents alone, and does not fill the disk.
+
+    What a key that has ended left behind is anybody's.
+
+    Raises:
+        Forbidden: another's, or too many. TooLarge.
+    """
+    db, name, holder = database(request), param(request, "db"), grant(request)
+    if holder.allows(app(request).id, write_scope(name)):
+        return
+    own = None if there is None else there.writer
+    if there is not None and own != holder.id and (own is None or services(request).grants.by_id(own)):
+        raise Forbidden(
+            f"`{PREFIX}{local_id[:200]}` was written by another client, and this key may only read.",
+            code="scope-missing",
+            details=write_scope(name),
+        )
+    if there is None and db.count_local(name, holder.id) >= READERS_MOST:
+        raise Forbidden(f"This key has made {READERS_MOST:,} local documents already.", code="too-many")
+    if size > READERS_BYTES:
+        raise TooLarge(f"A local document of a key that may only read has up to {READERS_BYTES:,} bytes.")
 
 
 def _asked_rev(request: web.Request) -> str | None:
