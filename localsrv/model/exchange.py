@@ -6,7 +6,7 @@ it: a pull needs the fields, a push the text, and a hundred thousand documents s
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -77,12 +77,10 @@ class Revision:
     @property
     def is_json(self) -> bool:
         """Whether it can be told on: not with an `InexactNumber` in it, or nested beyond reading."""
-        if self._text is None:
-            try:
-                orjson.dumps(self._fields)
-            except orjson.JSONEncodeError:
-                return False
-        return True
+        try:
+            return bool(self.text)
+        except orjson.JSONEncodeError:
+            return False
 
     @property
     def text(self) -> str:
@@ -122,10 +120,12 @@ class Row:
 class Page:
     """Rows of a feed in its order. `last_seq` is where to go on, `pending` how many follow if that is known.
 
-    `is_end`: the feed had no more at that time.
+    `is_end`: the feed had no more at that time. `read` gives the `count` rows, once: to make them of what a
+    peer sent takes a while, and the peer can be at the next page meanwhile.
     """
 
-    rows: list[Row]
+    count: int
+    read: Callable[[], list[Row]]
     last_seq: Sequence_
     pending: int | None
     is_end: bool
@@ -196,14 +196,19 @@ class PageSize:
 def parsed_revision(document: dict[str, Any]) -> Revision:
     """A document as a peer tells it, with `_revisions` or of the first generation.
 
+    It is taken apart: what is left of it are the revision's fields.
+
     Raises:
         ValueError, KeyError, TypeError, AttributeError, InvalidValue: it is none.
     """
-    document_id, rev = document["_id"], document["_rev"]
+    document_id, rev = document.pop("_id"), document.pop("_rev")
+    if not isinstance(document_id, str) or not document_id:
+        raise TypeError("_id")
     generation, _ = parse_revision(rev)
-    history = document.get("_revisions")
+    history = document.pop("_revisions", None)
+    path: Sequence[str]
     if history is None:
-        path = [rev]
+        path = (rev,)
     else:
         path = revisions_path(int(history["start"]), history["ids"])
         if not path or path[0] != rev or len(path) > generation:
@@ -216,14 +221,12 @@ def parsed_revision(document: dict[str, Any]) -> Revision:
             md5=str(told.get("digest", "")).removeprefix("md5-"),
             revpos=int(told.get("revpos", generation)),
         )
-        for name, told in (document.get("_attachments") or {}).items()
+        for name, told in (document.pop("_attachments", None) or {}).items()
     )
-    fields = {name: value for name, value in document.items() if not name.startswith("_")}
-    if not isinstance(document_id, str) or not document_id:
-        raise TypeError("_id")
-    return Revision(
-        document_id, path, deleted=document.get("_deleted") is True, fields=fields, attachments=stubs
-    )
+    deleted = document.pop("_deleted", False) is True
+    for name in [name for name in document if name[:1] == "_"]:
+        del document[name]
+    return Revision(document_id, path, deleted=deleted, fields=document, attachments=stubs)
 
 
 def has_whole_history(document: dict[str, Any], revs: Sequence[str]) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 import orjson
@@ -143,15 +144,23 @@ class CouchPeer:
             self._with_documents, self._size = False, PageSize()
             return await self.page(since, wait=wait)
         with self._shape():
-            rows = [_row(entry) for entry in told["results"]]
+            entries = told["results"]
+            if not isinstance(entries, list):
+                raise TypeError("results")
             last, pending = told["last_seq"], told.get("pending")
             if isinstance(last, list):
                 last = orjson.dumps(last).decode()
             if not isinstance(last, str | int) or not isinstance(pending, int | None):
                 raise TypeError("last_seq")
         if self._with_documents:
-            self._size.saw(len(rows), self._session.received - before)
-        return Page(rows, last, pending, len(rows) < limit if pending is None else pending == 0)
+            self._size.saw(len(entries), self._session.received - before)
+        is_end = len(entries) < limit if pending is None else pending == 0
+        return Page(len(entries), partial(self._rows, entries), last, pending, is_end)
+
+    def _rows(self, entries: list[Any]) -> list[Row]:
+        """The rows of a feed. Raises PeerGarbage."""
+        with self._shape():
+            return [_row(entry) for entry in entries]
 
     async def _changes(self, query: dict[str, str]) -> Any:
         kept = self._options.filter
@@ -302,8 +311,8 @@ class CouchPeer:
 
 
 def _row(entry: Any) -> Row:
-    revs = tuple(change["rev"] for change in entry["changes"])
-    document, document_id = entry.get("doc"), entry["id"]
+    changes, document, document_id = entry["changes"], entry.get("doc"), entry["id"]
+    revs = (changes[0]["rev"],) if len(changes) == 1 else tuple([change["rev"] for change in changes])
     if not revs or not isinstance(document_id, str):
         raise TypeError("changes")
     whole = None

@@ -6,7 +6,7 @@ written by a few statements for the whole batch. All others go the way of single
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -54,11 +54,11 @@ def plain_creations(state: CollectionState, edits: Sequence[Edit]) -> list[int]:
         return []
     return _first_of_each_id(
         edits,
-        (
+        [
             at
             for at, e in enumerate(edits)
             if e.parent is None and not e.deleted and not e.attachments and not e.kept and _fits(e.id)
-        ),
+        ],
     )
 
 
@@ -66,12 +66,14 @@ def whole_histories(edits: Sequence[Edit]) -> list[int]:
     """Positions of revisions made elsewhere that bring no attachments."""
     return _first_of_each_id(
         edits,
-        (at for at, e in enumerate(edits) if e.path and not e.attachments and not e.kept and _fits(e.id)),
+        [at for at, e in enumerate(edits) if e.path and not e.attachments and not e.kept and _fits(e.id)],
     )
 
 
-def _first_of_each_id(edits: Sequence[Edit], positions: Iterable[int]) -> list[int]:
+def _first_of_each_id(edits: Sequence[Edit], positions: list[int]) -> list[int]:
     """Without those whose id stands twice: their order matters."""
+    if len({edit.id for edit in edits}) == len(edits):
+        return positions
     places: dict[str, int] = {}
     for edit in edits:
         places[edit.id] = places.get(edit.id, 0) + 1
@@ -118,8 +120,11 @@ def graft_all(tx: Transaction, journal: Journal, state: CollectionState, edits: 
         if e.deleted:
             graves.append((state.number, e.id, path[0], seq))
         else:
-            values = state.safe_column_values(e.document)
-            rows.append((e.id, path[0], seq, body_text(e.document), *values))
+            text = body_text(e.document) if e.text is None else e.text
+            if state.columns:
+                rows.append((e.id, path[0], seq, text, *state.safe_column_values(e.document)))
+            else:
+                rows.append((e.id, path[0], seq, text))
         if e.deleted or len(path) > 1:
             nodes += _nodes(state, e, path, seq)
     tx.executemany(state.insert_sql, rows)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypeVar
@@ -71,9 +71,11 @@ class Edit:
     deleted: bool = False
     attachments: tuple[NewAttachment, ...] = ()
     kept: tuple[str, ...] = ()
-    path: tuple[str, ...] = ()
+    path: Sequence[str] = ()
     source: str | None = None
     cause: str | None = None
+    text: str | None = None
+    """`document` as it is stored (`catalog.body_text`), where somebody has it already."""
 
 
 @dataclass(slots=True)
@@ -130,6 +132,15 @@ def alone(tx: Transaction, write: Callable[[], T]) -> T | Exception:
         result = error
     tx.execute("RELEASE one")
     return result
+
+
+def _each_once(revisions: Sequence[tuple[str, str]]) -> Iterator[dict[str, str]]:
+    """Pairs of id and revision as dictionaries; several where an id stands in more than one pair."""
+    left = revisions
+    while left:
+        found = dict(left)
+        yield found
+        left = [pair for pair in left if found[pair[0]] != pair[1]] if len(found) < len(left) else ()
 
 
 class Editor:
@@ -288,19 +299,20 @@ class Editor:
         )
 
     def mark_synced(
-        self, tx: Transaction, state: CollectionState, peer: str, revisions: Iterable[tuple[str, str]]
+        self, tx: Transaction, state: CollectionState, peer: str, revisions: Sequence[tuple[str, str]]
     ) -> None:
         """Remembers what a peer has."""
-        rows = []
-        for document_id, revision in revisions:
-            if home := state.home(document_id):
-                rows.append((home.number, document_id, peer, *rev.parse_revision(revision)))
-        tx.executemany(
-            "INSERT INTO localsrv_synced VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE"
-            " SET generation = excluded.generation, digest = excluded.digest"
-            " WHERE excluded.generation > generation",
-            rows,
-        )
+        for part in state.parts:
+            pairs = [pair for pair in revisions if state.home(pair[0]) is part]
+            # One statement for all: rows given one by one would ask for Python's lock once for each.
+            for newest in _each_once(pairs):
+                tx.execute(
+                    "INSERT INTO localsrv_synced SELECT ?1, key, ?2, CAST(value AS INTEGER),"
+                    " substr(value, instr(value, '-') + 1) FROM json_each(?3) WHERE true"
+                    " ON CONFLICT DO UPDATE SET generation = excluded.generation, digest = excluded.digest"
+                    " WHERE excluded.generation > generation",
+                    (part.number, peer, orjson.dumps(newest).decode()),
+                )
 
     # ---- attachments of live documents
 

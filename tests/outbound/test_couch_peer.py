@@ -144,7 +144,9 @@ async def test_answers_of_another_shape(
     peer = server.peer()
     options = {"wait": False} if method == "page" else {}
     with pytest.raises(PeerError) as caught:
-        await getattr(peer, method)(*arguments, **options)
+        answer = await getattr(peer, method)(*arguments, **options)
+        if method == "page":
+            answer.read()
     await peer.close()
     assert isinstance(caught.value, PeerGarbage)
 
@@ -224,7 +226,7 @@ async def test_a_page_too_large_is_asked_for_without_documents(
     peer = server.peer()
     page = await peer.page(0, wait=False)
     await peer.close()
-    assert [(row.id, row.revision) for row in page.rows] == [("a", None)]
+    assert [(row.id, row.revision) for row in page.read()] == [("a", None)]
 
 
 async def test_without_bulk_get_documents_are_asked_for_one_by_one(server: Server) -> None:
@@ -297,5 +299,5 @@ async def test_a_number_that_would_lose_digits_costs_its_document_alone(server: 
     peer = server.peer()
     page = await peer.page(0, wait=False)
     await peer.close()
-    told = {row.id: row.revision for row in page.rows}
+    told = {row.id: row.revision for row in page.read()}
     assert [i for i, revision in told.items() if revision is not None and not revision.is_json] == ["b"]

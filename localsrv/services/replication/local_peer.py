@@ -103,7 +103,7 @@ class LocalPeer:
         while True:
             newest = self._database.last_seq  # before the look, so that no change falls between the two
             page, number = await self._page(number)
-            if page.rows or not page.is_end or not wait:
+            if page.count or not page.is_end or not wait:
                 return page
             await self._database.wait_for_change(newest)
 
@@ -127,7 +127,9 @@ class LocalPeer:
         else:
             self._pending = max((self._pending or 0) - len(found.changes), 0) if found.more else 0
         rows = await self._rows(changes)
-        page = Page(rows, self._database.encode_seq(found.last_seq), self._pending, not found.more)
+        page = Page(
+            len(rows), lambda: rows, self._database.encode_seq(found.last_seq), self._pending, not found.more
+        )
         return page, found.last_seq
 
     async def _rows(self, changes: list[DocumentChange]) -> list[Row]:
@@ -186,27 +188,33 @@ class LocalPeer:
         return {i: Wanted(i, tuple(absent), tuple(known)) for i, (absent, known) in found.items()}
 
     async def write(self, revisions: Sequence[Revision], source: Peer) -> Written:
-        plain = [(r, _plain_edit(r, source)) for r in revisions if not r.attachments]
-        done = await self._put(plain, source) if plain else Written()
+        origin = _origin(source)
+        plain = [revision for revision in revisions if not revision.attachments]
+        edits = [_plain_edit(revision, origin) for revision in plain]
+        done = await self._put(plain, edits, source) if plain else Written()
         with_files = [revision for revision in revisions if revision.attachments]
         for at in range(0, len(with_files), FILED_AT_ONCE):
             part = with_files[at : at + FILED_AT_ONCE]
-            edits = await gather(lambda r: self._edit(r, source), part, AT_ONCE)
-            done.gone += [r for r, edit in zip(part, edits, strict=True) if edit is None]
-            done.add(await self._put([(r, e) for r, e in zip(part, edits, strict=True) if e], source))
+            received = await gather(lambda r: self._edit(r, source), part, AT_ONCE)
+            pairs = list(zip(part, received, strict=True))
+            done.gone += [r for r, edit in pairs if edit is None]
+            there = [(r, edit) for r, edit in pairs if edit is not None]
+            done.add(await self._put([r for r, _ in there], [edit for _, edit in there], source))
         return done
 
-    async def _put(self, edits: list[tuple[Revision, Edit]], source: Peer) -> Written:
+    async def _put(self, revisions: Sequence[Revision], edits: Sequence[Edit], source: Peer) -> Written:
+        """Writes `edits`, which are the `revisions` in their order."""
         done = Written()
-        verdicts = await self._rules.check(self.name, [edit for _, edit in edits])
-        for (revision, _), verdict in zip(edits, verdicts, strict=True):
-            if verdict is not None:
-                done.refused.append(_refusal(revision, verdict))
-        edits = [pair for pair, verdict in zip(edits, verdicts, strict=True) if verdict is None]
+        verdicts = await self._rules.check(self.name, edits)
+        if any(verdicts):
+            judged = list(zip(revisions, edits, verdicts, strict=True))
+            done.refused = [_refusal(r, verdict) for r, _, verdict in judged if verdict is not None]
+            revisions = [r for r, _, verdict in judged if verdict is None]
+            edits = [edit for _, edit, verdict in judged if verdict is None]
         if not edits:
             return done
-        results = await self._database.put_many(self.name, [edit for _, edit in edits], new_edits=False)
-        for (revision, _), result in zip(edits, results, strict=True):
+        results = await self._database.put_many(self.name, edits, new_edits=False)
+        for revision, result in zip(revisions, results, strict=True):
             if not isinstance(result, Exception):
                 continue
             if isinstance(result, NotFound) and revision.since:
@@ -230,20 +238,27 @@ class LocalPeer:
         except (NotFound, PeerMissing):
             return None
         kept = tuple(stub.name for stub in revision.attachments if stub.revpos <= revision.since)
-        return replace(_plain_edit(revision, source), attachments=tuple(received), kept=kept)
+        return replace(_plain_edit(revision, _origin(source)), attachments=tuple(received), kept=kept)
 
     async def mark(self, peer_id: str, revisions: Iterable[tuple[str, str]]) -> None:
         """Compaction keeps these as ancestors of later merges."""
         await self._database.mark_synced(self.name, peer_id, revisions)
 
 
-def _plain_edit(revision: Revision, source: Peer) -> Edit:
+def _origin(source: Peer) -> str:
+    """What a change that `source` brought says of itself in the change feed."""
+    return f"peer:{source.peer_id}"
+
+
+def _plain_edit(revision: Revision, origin: str) -> Edit:
     return Edit(
         revision.id,
         revision.fields,
-        deleted=revision.deleted,
-        path=tuple(revision.path),
-        source=f"peer:{source.peer_id}",
+        None,
+        revision.deleted,
+        path=revision.path,
+        source=origin,
+        text=revision.text if revision.is_json else None,
     )
 
 

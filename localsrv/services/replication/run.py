@@ -17,7 +17,7 @@ import asyncio
 import contextlib
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from email.utils import formatdate
 from typing import Any
@@ -169,13 +169,13 @@ class Run:
         while True:
             page = await self._page(at, wait=is_live)
             if left is None and page.pending is not None:
-                left = page.pending + len(page.rows)
-            task = asyncio.create_task(self._process(page.rows, self._is_blind))
+                left = page.pending + page.count
+            task = asyncio.create_task(self._process(page, self._is_blind))
             self._under_way.append((page, task))
             await queue.put(task)
             at, is_live = page.last_seq, page.is_end
             if left is not None:
-                left -= len(page.rows)
+                left -= page.count
             if page.is_end:
                 self._is_blind = False
             if not self._options.continuous and (page.is_end or (left is not None and left <= 0)):
@@ -228,44 +228,41 @@ class Run:
             self._unsaved = True
             self.progress.told()
 
-    async def _process(self, rows: list[Row], is_blind: bool) -> None:
+    async def _process(self, page: Page, is_blind: bool) -> None:
         """Brings one page's revisions to the target, which if `is_blind` surely lacks them."""
-        checked = [row for row in rows if not self._is_echo(row)]
-        if not checked:
+        rows = self._without_echoes(page.read())
+        if not rows:
             return
+        checked = sum([len(row.revs) for row in rows])
         if is_blind:
-            missing = {row.id: Wanted(row.id, row.revs) for row in checked}
+            there: list[tuple[str, str]] = []
+            whole = [row.revision for row in rows if row.revision is not None]
+            wanted = [Wanted(row.id, row.revs) for row in rows if row.revision is None]
+            found = checked
+            self._source.expect(len(rows), len(rows))
         else:
-            missing = await self._target.missing({row.id: row.revs for row in checked})
-        self._source.expect(len(missing), len(checked))
-        whole, wanted = [], []
-        for row in checked:
-            if (want := missing.get(row.id)) is None:
-                continue
-            if row.revision is not None and row.revs[0] in want.revs:
-                whole.append(row.revision)
-            else:
-                wanted.append(want)
-        found = 0 if not missing else sum(len(want.revs) for want in missing.values())
-        self.progress.add(
-            revisions_checked=sum(len(row.revs) for row in checked), missing_revisions_found=found
-        )
-        fetched = await self._fetch(wanted) if wanted else []
-        refused = await self._write([*whole, *fetched])
-        failed = {(refusal.id, refusal.rev) for refusal in refused}
-        both = [(row.id, row.revs[0]) for row in checked if row.id not in missing]
-        both += [(r.id, r.rev) for r in (*whole, *fetched) if (r.id, r.rev) not in failed]
+            missing = await self._target.missing({row.id: row.revs for row in rows})
+            there = [(row.id, row.revs[0]) for row in rows if row.id not in missing]
+            whole, wanted = _brought(rows, missing)
+            found = sum([len(want.revs) for want in missing.values()])
+            self._source.expect(len(missing), len(rows))
+        self.progress.add(revisions_checked=checked, missing_revisions_found=found)
+        revisions = whole + await self._fetch(wanted) if wanted else whole
+        refused = await self._write(revisions)
+        both = there + [(revision.id, revision.path[0]) for revision in revisions]
+        if refused:
+            failed = {(refusal.id, refusal.rev) for refusal in refused}
+            both = [one for one in both if one not in failed]
         await self._source.mark(self._target.peer_id, both)
         await self._target.mark(self._source.peer_id, both)
 
-    def _is_echo(self, row: Row) -> bool:
-        """Whether the target itself brought this change. Only while neither side was set back, and only for
-        a single leaf: another one may be news."""
-        return (
-            row.source == f"peer:{self._target.peer_id}"
-            and len(row.revs) == 1
-            and self._session.start.is_latest
-        )
+    def _without_echoes(self, rows: list[Row]) -> list[Row]:
+        """Leaves out the changes that the target itself brought, while neither side was set back, and those
+        of a single leaf only: another one may be news."""
+        if not self._session.start.is_latest:
+            return rows
+        target = f"peer:{self._target.peer_id}"
+        return [row for row in rows if row.source != target or len(row.revs) > 1]
 
     async def _fetch(self, wanted: list[Wanted]) -> list[Revision]:
         found = await self._source.fetch(wanted)
@@ -341,3 +338,17 @@ class Run:
         with contextlib.suppress(LocalsrvError, TimeoutError):
             async with asyncio.timeout(_LAST_CHECKPOINT_S):
                 await self._save()
+
+
+def _brought(rows: Iterable[Row], missing: Mapping[str, Wanted]) -> tuple[list[Revision], list[Wanted]]:
+    """Of what the target lacks, what the feed brought along, and what is still to be fetched."""
+    whole: list[Revision] = []
+    wanted: list[Wanted] = []
+    for row in rows:
+        if (want := missing.get(row.id)) is None:
+            continue
+        if row.revision is not None and row.revs[0] in want.revs:
+            whole.append(row.revision)
+        else:
+            wanted.append(want)
+    return whole, wanted
