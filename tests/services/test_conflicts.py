@@ -289,7 +289,7 @@ async def test_following_sleeps_without_a_timer_and_ends_with_the_file(sites: Si
     await one.put({"a": 1})
     loop: Any = asyncio.get_running_loop()
     async with asyncio.timeout(20):
-        while not one.db._waiters or _sleeps(loop):
+        while not one.db._file.followers.are_waiting or _sleeps(loop):
             await asyncio.sleep(0)
     assert one.conflicts is not None
     assert len(one.conflicts._tasks) == 1

@@ -150,7 +150,7 @@ async def test_a_number_once_told_is_never_given_again(open_database: Any) -> No
 
 async def test_the_time_is_noted_by_the_first_change_that_is_kept(shop: Database) -> None:
     await shop.define(collections(t={}))
-    shop._journal._noted_at = 0
+    shop._file.journal._noted_at = 0
     before = (await shop.raw_query("SELECT count(*) FROM localsrv_times")).rows[0][0]
     done = await shop.put_many("products", [Edit("1", {"ProductID": 1, "name": "x", "CategoryID": 77})])
     assert isinstance(done[0], RelationViolation)

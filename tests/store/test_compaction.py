@@ -128,15 +128,15 @@ async def test_a_content_received_again_survives_a_sweep_that_saw_it_old(
     await db.define(collections(**SHOP))
     await db.insert("notes", [{"id": "a"}])
     blob = await db.receive(chunks(b"x" * 100_000))
-    path = db._blobs.path(blob.sha256)
+    path = db._file.blobs.path(blob.sha256)
     os.utime(path, (0, 0))
-    listed = db._blobs.files()
+    listed = db._file.blobs.files()
 
     def files() -> Any:
         return listed
 
     again = await db.receive(chunks(b"x" * 100_000))
-    db._blobs.files = files
+    db._file.blobs.files = files
     await db.compact()
     await db.put_attachment("notes", "a", "x", "text/plain", again)
     assert path.read_bytes() == b"x" * 100_000
@@ -149,7 +149,7 @@ async def test_a_content_that_was_swept_before_its_document_came_is_asked_for_ag
     await db.define(collections(**SHOP))
     await db.insert("notes", [{"id": "a"}])
     blob = await db.receive(chunks(b"x" * 100_000))
-    path = db._blobs.path(blob.sha256)
+    path = db._file.blobs.path(blob.sha256)
     os.utime(path, (0, 0))
     await db.compact()
     assert not path.exists()
@@ -182,7 +182,7 @@ async def test_a_cancelled_upload_leaves_no_thread_writing(db: Any, monkeypatch:
     with pytest.raises(asyncio.CancelledError):
         await upload
     assert written == [100_000]
-    assert [p for p in db._blobs.folder.rglob("*") if p.is_file()] == []
+    assert [p for p in db._file.blobs.folder.rglob("*") if p.is_file()] == []
 
 
 async def test_where_changes_came_from_is_forgotten_with_them(open_database: Any) -> None:
@@ -199,10 +199,11 @@ async def test_where_changes_came_from_is_forgotten_with_them(open_database: Any
 async def test_compaction_that_is_due_does_not_disturb_closing(open_database: Any) -> None:
     db = await open_database()
     await db.define(collections(**SHOP))
-    db._compacted_at = -1_000_000
+    db._file.upkeep._done_at = -1_000_000
     writes = [asyncio.ensure_future(db.insert("notes", [{"n": n}])) for n in range(20)]
     await asyncio.sleep(0)
     await db.close()
     await asyncio.gather(*writes)
     await asyncio.sleep(0)
-    assert db._compacting is None or (db._compacting.done() and not db._compacting.exception())
+    task = db._file.upkeep._task
+    assert task is None or (task.done() and not task.exception())

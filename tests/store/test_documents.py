@@ -251,7 +251,7 @@ async def test_attachments_belong_to_revisions(shop: Database) -> None:
 async def together(db: Database, *submitted: Any) -> list[Any]:
     """Runs writes as one group: they are submitted while the writer is busy."""
     go = threading.Event()
-    first = db._writer.submit(lambda tx: go.wait(10))
+    first = db._file.writer.submit(lambda tx: go.wait(10))
     tasks = [asyncio.ensure_future(one) for one in submitted]
     await asyncio.sleep(0)
     go.set()
@@ -295,7 +295,7 @@ async def test_an_update_in_the_group_of_the_first_attachment_keeps_it(shop: Dat
 async def test_an_attachment_comes_in_the_generation_of_its_revision(shop: Database) -> None:
     first = await shop.put("notes", Edit("a", {}))
     await shop.put("notes", Edit("a", {}, parent=first, deleted=True))
-    new = NewAttachment("f", "text/plain", shop._blobs.store(b"x"))
+    new = NewAttachment("f", "text/plain", shop._file.blobs.store(b"x"))
     assert (await shop.put("notes", Edit("a", {}, attachments=(new,)))).startswith("3-")
     assert shop.get_document("notes", "a").attachments[0].revpos == 3  # type: ignore[union-attr]
 
@@ -361,7 +361,7 @@ async def test_an_import_that_says_nothing_of_attachments_leaves_them(shop: Data
 async def test_a_stale_edit_is_a_conflict_even_if_its_attachments_are_forgotten(open_database: Any) -> None:
     db = await open_database(StoreOptions(retention_s=0))
     await db.define(collections(**SHOP))
-    new = NewAttachment("f", "text/plain", db._blobs.store(b"x"))
+    new = NewAttachment("f", "text/plain", db._file.blobs.store(b"x"))
     first = await db.put("notes", Edit("a", {}, attachments=(new,)))
     second = await db.put("notes", Edit("a", {"text": "x"}, parent=first))
     await db.compact()

@@ -432,7 +432,7 @@ class Machine(RuleBasedStateMachine):
             if state.definition.full_text:
                 index = f"localsrv_{name}_fts"
                 check = f"INSERT INTO {index} ({index}, rank) VALUES ('integrity-check', 1)"
-                await self.db._writer.submit(lambda tx, check=check: tx.execute(check) and None)
+                await self.db._file.writer.submit(lambda tx, check=check: tx.execute(check) and None)
         await self.db.close()
 
     def do(self, action: Action) -> None:
@@ -443,7 +443,7 @@ class Machine(RuleBasedStateMachine):
 
         async def run() -> list[Any]:
             go = threading.Event()
-            first = self.db._writer.submit(lambda tx: go.wait(10))
+            first = self.db._file.writer.submit(lambda tx: go.wait(10))
             tasks = [asyncio.ensure_future(act(self.db, self.blobs)) for act, _ in group]
             await asyncio.sleep(0)  # each runs until it waits for the writer, in this order
             go.set()

@@ -424,10 +424,10 @@ async def test_nothing_is_told_before_it_is_known(db: Database) -> None:
     await db.put("notes", Edit("first", {}))
     before = db.last_seq
     await db.put("notes", Edit("second", {}))
-    db._committed = before  # as the event loop sees it in the moment after the commit
+    db._file.committed = before  # as the event loop sees it in the moment after the commit
     page = await db.document_changes("notes", ChangesQuery())
     assert ([change.id for change in page.changes], page.last_seq) == (["first"], before)
     assert (await db.information("notes")).last_seq == before
-    db._committed = before + 1
+    db._file.committed = before + 1
     page = await db.document_changes("notes", ChangesQuery(before))
     assert ([change.id for change in page.changes], page.last_seq) == (["second"], before + 1)

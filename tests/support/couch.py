@@ -61,8 +61,8 @@ class Couch:
     def stored(self) -> tuple[int, list[str], int]:
         """The newest change, the files of large contents, and how many contents the database knows."""
         db = self.database
-        files = sorted(str(path) for path, _ in db._blobs.files())
-        rows = db._point.connection.execute("SELECT count(*) FROM localsrv_blobs").fetchone()[0]
+        files = sorted(str(path) for path, _ in db._file.blobs.files())
+        rows = db._file.point.connection.execute("SELECT count(*) FROM localsrv_blobs").fetchone()[0]
         return db.last_seq, files, rows
 
 

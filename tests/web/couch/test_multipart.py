@@ -342,7 +342,7 @@ async def test_a_client_that_leaves_while_it_reads_leaves_no_open_file(
         while couch.server.services.flight.count:
             await asyncio.sleep(0)
     names = [os.readlink(fd.path) for fd in os.scandir("/proc/self/fd") if os.path.islink(fd.path)]
-    assert [name for name in names if str(couch.database._blobs.folder) in name] == []
+    assert [name for name in names if str(couch.database._file.blobs.folder) in name] == []
     assert [r for r in caplog.records if r.levelname in ("WARNING", "ERROR") or r.exc_info] == []
 
 
