@@ -16,6 +16,9 @@
   const evaluate = globals.eval; // called by another name it sees the global scope alone
   const SELDOM_MS = 100;
   const PART_LENGTH = 1 << 18; // of JSON text that is handed on at once; a single row may be longer
+  const LONGEST_KEY = 1 << 20;
+  const LONGEST_VALUE = 8 << 20; // as long as a document may be in CouchDB unless it is told otherwise
+  const LONG_VALUE = 1 << 16;
   const LOG_LINES = 50;
   const LOG_LENGTH = 1000;
 
@@ -212,11 +215,18 @@
     return results.rest();
   }
 
-  /** One map function over one document: adds the JSON of its rows, each `[number, key, value]`, to `found`. */
+  /**
+   * One map function over one document: adds the JSON of its rows to `found`, each `[number, key, value]`. A long
+   * value comes as text, `[number, key, null, text]`, so that nobody need take it apart to keep it.
+   */
   function mapInto(found, number, map, line) {
     const before = found.length;
     onEmit = (key, value) => {
-      found.push(text([number, key, plain(value)]));
+      const shown = text(key);
+      const kept = text(plain(value));
+      if (shown.length > LONGEST_KEY) throw new RangeError("The key of a row is longer than 1 MB.");
+      if (kept.length > LONGEST_VALUE) throw new RangeError("The value of a row is longer than 8 MB.");
+      found.push(`[${number},${shown},${kept.length > LONG_VALUE ? `null,${text(kept)}` : kept}]`);
     };
     let doc;
     try {

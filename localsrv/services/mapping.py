@@ -14,7 +14,7 @@ from localsrv.javascript.worker import JavaScriptError, Killed
 from localsrv.model.collation import emission_key
 from localsrv.model.design_document import DesignDocument
 from localsrv.store.database import Database
-from localsrv.store.view_snapshot import stored_value
+from localsrv.store.view_snapshot import stored_text, stored_value
 from localsrv.store.view_source import SourceDocument
 from localsrv.store.views import Row
 
@@ -42,6 +42,8 @@ def views_program(database: Database, name: str, design: DesignDocument) -> Prog
 @dataclass(frozen=True, slots=True)
 class Emitted:
     """Rows `[function, key, value]` of some documents, those from the number `first` on, a list for each.
+
+    A long value is the text of its JSON, and a fourth element.
 
     A document that emits much comes in several of these: of the first one here `before` rows came earlier,
     and unless `is_whole` more of the last one's come with the next.
@@ -165,11 +167,12 @@ def view_rows(
         for document, emitted in zip(documents, results, strict=True):
             if len(emitted) > 1:  # `n` tells rows of one key apart: CouchDB has those in order of value
                 emitted = sorted(emitted, key=lambda row: emission_key(row[2]))
-            for n, (function, key, value) in enumerate(emitted, before):
+            for n, (function, key, value, *text) in enumerate(emitted, before):
                 if type(function) is not int or not 0 <= function < len(orders):
                     raise ValueError(function)
                 shown = orjson.dumps(key).decode()
-                rows.append((function, orders[function](key), document.id, n, shown, stored_value(value)))
+                stored = stored_text(*text) if text else stored_value(value)
+                rows.append((function, orders[function](key), document.id, n, shown, stored))
             before = 0
     except (TypeError, ValueError, LookupError) as error:
         raise Killed(_NO_ROWS) from error

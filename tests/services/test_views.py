@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import tempfile
+import tracemalloc
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -368,6 +369,29 @@ async def test_a_document_whose_rows_were_written_in_part(
     assert len((await place.rows(design))["v"]) == 100_005
 
 
+LONG = [
+    ("doc => emit(1, 'ü\"'.repeat(50000))", ['"' + 'ü\\"' * 50_000 + '"']),
+    ("doc => emit(1, Array(2500000).fill([]))", ["[" + ",".join(["[]"] * 2_500_000) + "]"]),
+    ("doc => emit(1, 'x'.repeat(9e6))", []),
+    ("doc => emit('x'.repeat(2e6))", []),
+]
+
+
+@pytest.mark.parametrize(("source", "values"), LONG, ids=range(len(LONG)))
+async def test_long_values_are_kept_as_they_come(place: Place, source: str, values: list[str]) -> None:
+    """They are not taken apart, which would cost thirty times their length in memory.
+
+    A document that emits what is too long is left out, as one whose function throws.
+    """
+    await place.database.put("items", Edit("a", {}))
+    tracemalloc.start()
+    found = await place.rows(parse_design("_design/x", {"views": {"v": {"map": source}}}))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert [value for _, _, value in found["v"]] == values
+    assert peak < 150 << 20
+
+
 BROKEN_ANSWERS: list[Any] = [
     [[]],
     [[[0, 1]], []],
@@ -377,6 +401,10 @@ BROKEN_ANSWERS: list[Any] = [
     [[[True, 1, 2]], []],
     [[5], []],
     [None, []],
+    [[[0, 1, None, "[1"]], []],
+    [[[0, 1, None, "1"]], []],
+    [[[0, 1, None, 5]], []],
+    [[[0, 1, None, "[]", "[]"]], []],
 ]
 
 
