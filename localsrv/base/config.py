@@ -149,6 +149,15 @@ def _app(value: Any) -> str:
     return value
 
 
+VAULTS = ("os_keyring", "sealed_file")
+
+
+def _vault(value: Any) -> str:
+    if value not in VAULTS:
+        raise ValueError(" or ".join(VAULTS))
+    return str(value)
+
+
 def _flag(value: Any) -> bool:
     """True and false, also as variables spell them."""
     known = {"true": True, "1": True, "false": False, "0": False}
@@ -216,6 +225,12 @@ class Settings:
     )
     shutdown_grace_s: float = _setting(
         5.0, "How long requests in flight may take to finish when the server stops.", _seconds(0, 300)
+    )
+    vault: str = _setting(
+        "os_keyring",
+        "Where secrets lie: `os_keyring`, the keyring of your desktop, or `sealed_file`, a file that a "
+        "passphrase unlocks. `localsrv secrets move` changes it and takes everything along.",
+        _vault,
     )
     vault_timeout_s: float = _setting(
         5.0, "How long one call to the system keyring may take.", _seconds(0.1, 120)

@@ -1,7 +1,7 @@
 """Changing `config.toml` line by line, so that everything else stays as the person wrote it.
 
-tomllib cannot write. What is written here are two kinds of lines, `port = 4680` and an app's line in the
-table `[app_ports]`; whether a change came out as meant is read back before it is kept.
+tomllib cannot write. What is written here are two kinds of lines, such as `port = 4680` and an app's line in
+the table `[app_ports]`; whether a change came out as meant is read back before it is kept.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from localsrv.base.config import as_toml
 from localsrv.base.errors import ConfigError
 from localsrv.base.files import write_atomic
 
@@ -20,17 +21,26 @@ _ANY_TABLE = re.compile(r"\s*\[")
 
 def write_port(file: Path, port: int) -> None:
     """Puts `port = <port>` into the configuration. Raises ConfigError, OSError."""
+    _write_setting(file, "port", port)
 
+
+def write_vault(file: Path, vault: str) -> None:
+    """Puts `vault = "<vault>"` into the configuration. Raises ConfigError, OSError."""
+    _write_setting(file, "vault", vault)
+
+
+def _write_setting(file: Path, name: str, value: int | str) -> None:
     def change(lines: list[str]) -> None:
-        setting = f"port = {port}"
+        setting = f"{name} = {as_toml(value)}"
         top = _end_of_table(lines, 0)
-        at = next((n for n in range(top) if re.match(r"""\s*["']?port["']?\s*=""", lines[n])), None)
+        own = re.compile(rf"""\s*["']?{name}["']?\s*=""")
+        at = next((n for n in range(top) if own.match(lines[n])), None)
         if at is None:
             lines.insert(0, setting)
         else:
             lines[at] = setting
 
-    _write(file, change, lambda found: found.get("port") == port)
+    _write(file, change, lambda found: found.get(name) == value)
 
 
 def write_app_port(file: Path, app: str, port: int | None) -> None:

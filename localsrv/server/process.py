@@ -30,6 +30,7 @@ from localsrv.server.listening import Listening, own_sockets
 from localsrv.server.wiring import open_services
 from localsrv.services.grants import new_token
 from localsrv.store import driver
+from localsrv.vault import SealedFile
 from localsrv.web.app import Runner
 from localsrv.web.context import Services
 
@@ -54,6 +55,8 @@ class Start:
     settings: Settings
     paths: Paths
     may_choose_port: bool = False
+    sealed: SealedFile | None = None
+    """The vault's file, where it was unlocked before the start."""
 
     @classmethod
     def from_environment(cls, paths: Paths, flags: Mapping[str, Any]) -> Start:
@@ -115,6 +118,7 @@ class Server:
     def __init__(self, start: Start, opened: list[Listener]) -> None:
         self._settings = start.settings
         self._paths = start.paths
+        self._sealed = start.sealed
         self._listening = Listening(start.settings, opened)
         self._leaving = asyncio.Event()
         self._hurrying = asyncio.Event()
@@ -137,7 +141,7 @@ class Server:
         """Serves until `stop`, a signal, or `on_ready` failing."""
         async with contextlib.AsyncExitStack() as stack:
             services = await open_services(
-                stack, self._settings, self._paths, self.running, self._listening, self.stop
+                stack, self._settings, self._paths, self.running, self._listening, self.stop, self._sealed
             )
             with signals.leaving(self.stop):
                 await self._answer(services, on_ready)

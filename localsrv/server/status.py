@@ -10,8 +10,8 @@ from localsrv.base.paths import Paths
 from localsrv.base.server_file import RunningServer
 from localsrv.server.listening import Listening
 from localsrv.services.ports import AppPorts
+from localsrv.services.vaults import Vaults
 from localsrv.store import driver
-from localsrv.vault import OsKeyring
 
 
 class Status:
@@ -22,21 +22,21 @@ class Status:
         running: RunningServer,
         device: str,
         paths: Paths,
-        vault: OsKeyring,
+        vaults: Vaults,
         listening: Listening,
         ports: AppPorts,
     ) -> None:
         self._running = running
         self._device = device
         self._paths = paths
-        self._vault = vault
+        self._vaults = vaults
         self._listening = listening
         self._ports = ports
         self._started = time.time()
         self._started_on_clock = time.monotonic()  # one that nobody sets back
 
     async def __call__(self, probe_vault: bool) -> dict[str, Any]:
-        vault = await self._vault.probe() if probe_vault else self._vault.status
+        vault = await self._vaults.probe() if probe_vault else self._vaults.status
         return {
             "version": self._running.version,
             "device_id": self._device,
@@ -48,6 +48,11 @@ class Status:
             "config_file": str(self._paths.config_file),
             "log_file": str(self._paths.log_file),
             "sqlite_version": driver.sqlite3.sqlite_version,
-            "vault": {"backend": vault.backend, "state": vault.state},
+            "vault": {
+                "kind": vault.kind,
+                "backend": vault.backend,
+                "state": vault.state,
+                "message": self._vaults.words,
+            },
             "listeners": self._listening.listed(self._ports.opened()),
         }

@@ -19,6 +19,7 @@ from localsrv.base.server_file import RunningServer
 from localsrv.javascript.pool import JavaScript
 from localsrv.server.listening import Listening
 from localsrv.server.status import Status
+from localsrv.server.vaults import open_vaults
 from localsrv.services.apps import Apps
 from localsrv.services.audit import Audit
 from localsrv.services.codes import Codes
@@ -26,16 +27,19 @@ from localsrv.services.conflicts import Conflicts
 from localsrv.services.design import Design
 from localsrv.services.grants import Grants
 from localsrv.services.imports import Imports, program
+from localsrv.services.moving import Moving
 from localsrv.services.ports import AppPorts
 from localsrv.services.replication.replicator import Replicator
+from localsrv.services.secrets import Secrets
 from localsrv.services.sessions import Sessions
 from localsrv.services.signing import Signer
+from localsrv.services.vaults import Vaults
 from localsrv.services.views import Views
 from localsrv.store.audit import AuditStore
 from localsrv.store.database import StoreOptions
 from localsrv.store.replications import ReplicationStore
 from localsrv.store.system import System
-from localsrv.vault import OsKeyring
+from localsrv.vault import SealedFile
 from localsrv.web.context import Services
 
 
@@ -46,17 +50,20 @@ async def open_services(
     running: RunningServer,
     listening: Listening,
     stop: Callable[[], None],
+    sealed: SealedFile | None = None,
 ) -> Services:
     """Opens the files and makes the services; `stack` closes them in the opposite order.
 
-    `stop` asks the process to leave. Raises StorageError.
+    `stop` asks the process to leave; `sealed` is the vault's file, if the start unlocked it. Raises
+    StorageError.
     """
     device = device_id(paths.device_file)
-    vault = OsKeyring(f"localsrv:{device}", paths.sealed_folder, timeout_s=settings.vault_timeout_s)
     system = await System.open(paths.system_file)
     stack.push_async_callback(system.close)
     audit = Audit(AuditStore(system))
     stack.push_async_callback(audit.close)
+    vaults = await open_vaults(settings, paths, device, system, audit, sealed)
+    secrets, signer = Secrets(vaults, audit), Signer(vaults)
     grants = await Grants.open(system, running.token, audit)
     stack.push_async_callback(grants.close)
     apps = await Apps.start(system, paths.data / "apps", grants, _store_options(settings))
@@ -71,8 +78,10 @@ async def open_services(
     stack.push_async_callback(javascript.close)
     design, views = Design(javascript), Views(javascript)
     stack.push_async_callback(views.close)
-    replicator = await Replicator.start(apps, ReplicationStore(system), vault, design, device)
+    replicator = await Replicator.start(apps, ReplicationStore(system), vaults, design, device)
     stack.push_async_callback(replicator.close)
+    apps.on_delete += [secrets.forget_app, replicator.forget_credentials]
+    vaults.on_unlock += [signer.retry, replicator.retry]
     return Services(
         addresses=listening.addresses,
         apps=apps,
@@ -80,8 +89,8 @@ async def open_services(
         grants=grants,
         audit=audit,
         codes=Codes(),
-        signer=Signer(),
-        status=Status(running, device, paths, vault, listening, ports),
+        signer=signer,
+        status=Status(running, device, paths, vaults, listening, ports),
         prove=partial(proof, running.token),
         stop=stop,
         allowed_origins=frozenset(settings.allowed_origins),
@@ -92,6 +101,9 @@ async def open_services(
             Design: design,
             Views: views,
             Replicator: replicator,
+            Vaults: vaults,
+            Secrets: secrets,
+            Moving: Moving(vaults, audit),
             **({Sessions: Sessions(grants)} if settings.couchdb_cookie else {}),
         },
     )

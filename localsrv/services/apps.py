@@ -80,6 +80,8 @@ class Apps:
         """Called with each app's id and database when that was opened."""
         self.on_remove: list[Callable[[str], Awaitable[None]]] = []
         """Called with the id of an app that goes, while its database is open still."""
+        self.on_delete: list[Callable[[str], Awaitable[None]]] = []
+        """As `on_remove` and before it, for an app that goes with its data."""
         self.generation = 0
 
     @classmethod
@@ -206,7 +208,7 @@ class Apps:
             raise Conflict("The app `default` always exists.", code="app-required", details=app)
         async with self._changing, self._lock(app):
             self.row(app)
-            for leave in self.on_remove:
+            for leave in (*(self.on_delete if delete_data else ()), *self.on_remove):
                 await leave(app)
             opened = self.opened.pop(app, None)
             await self._unregister(app)

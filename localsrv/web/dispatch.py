@@ -187,6 +187,8 @@ class Dispatcher:
             raise errors.MethodNotAllowed(request.method, tuple(sorted(place.routes)))
         route = plan.route
         grant = None
+        if route.signable and "signature" in request.query:
+            await self._services.signer.ready()
         if plan.scope is not None:
             grant = self._authenticator.grant(request, route, place.site, plan.app, plan.scope)
         app = None

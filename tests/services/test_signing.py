@@ -9,6 +9,7 @@ import pytest
 from localsrv.base.errors import Forbidden
 from localsrv.model.scopes import Grant
 from localsrv.services.signing import Signer
+from tests.support.vaults import MemoryVault
 
 GRANT = Grant("g1", "page", "shop", frozenset({"*:read"}))
 SEGMENTS = ["api", "v1", "a/b", "é ü.jpg"]
@@ -51,13 +52,43 @@ def test_another_path(segments: list[str]) -> None:
         signer.verify(segments, signed(signer))
 
 
-def test_another_process_or_key() -> None:
+async def test_the_key_is_made_in_the_vault_and_outlives_the_process() -> None:
+    vault = MemoryVault()
+    first, later, elsewhere = Signer(vault), Signer(vault), Signer(MemoryVault())
+    assert vault.secrets == {}, "nothing is asked of the vault before the first need"
+    for signer in (first, later, elsewhere):
+        await signer.ready()
+    assert set(vault.secrets) == {"signing-key"}
+    assert later.verify(SEGMENTS, signed(first)) == "g1"
     with pytest.raises(Forbidden):
-        Signer().verify(SEGMENTS, signed(Signer()))
-    key = bytes(32)
-    assert Signer(key).verify(SEGMENTS, signed(Signer(key))) == "g1"
-    with pytest.raises(ValueError, match="32"):
-        Signer(b"short")
+        elsewhere.verify(SEGMENTS, signed(first))
+
+
+async def test_without_a_vault_the_key_is_the_process_own_and_stays_good() -> None:
+    vault = MemoryVault()
+    vault.is_absent = True
+    signer, other = Signer(vault), Signer()
+    await signer.ready()
+    before = signed(signer)
+    vault.is_absent = False
+    await signer.ready()
+    assert vault.secrets == {}, "a vault that failed is left in peace"
+    signer.retry()
+    await signer.ready()
+    assert set(vault.secrets) == {"signing-key"}
+    assert signer.verify(SEGMENTS, before) == signer.verify(SEGMENTS, signed(signer)) == "g1"
+    with pytest.raises(Forbidden):
+        other.verify(SEGMENTS, before)
+
+
+@pytest.mark.parametrize("broken", ["", "short", "not base64!", "ünïcode", "A" * 400])
+async def test_what_is_no_key_is_replaced(broken: str) -> None:
+    vault = MemoryVault()
+    vault.secrets["signing-key"] = broken
+    signer = Signer(vault)
+    await signer.ready()
+    assert vault.secrets["signing-key"] != broken
+    assert signer.verify(SEGMENTS, signed(signer)) == "g1"
 
 
 def test_time() -> None:

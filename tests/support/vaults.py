@@ -1,8 +1,9 @@
-"""A vault for tests: what the replicator needs of `vault.OsKeyring`, in memory."""
+"""A vault for tests: what services need of `services.vaults`, in memory."""
 
 from __future__ import annotations
 
 from localsrv.base.errors import VaultError
+from localsrv.vault import VaultStatus
 
 
 class MemoryVault:
@@ -16,6 +17,13 @@ class MemoryVault:
         if self.is_absent:
             raise VaultError("There is no keyring here.", code="vault-absent")
 
+    @property
+    def status(self) -> VaultStatus:
+        return VaultStatus("os_keyring", "memory", "absent" if self.is_absent else "ok")
+
+    async def probe(self) -> VaultStatus:
+        return self.status
+
     async def get(self, name: str) -> str | None:
         self._check()
         return self.secrets.get(name)
@@ -24,6 +32,6 @@ class MemoryVault:
         self._check()
         self.secrets[name] = secret
 
-    async def delete(self, name: str) -> bool:
-        self._check()
-        return self.secrets.pop(name, None) is not None
+    async def discard(self, name: str) -> None:
+        if not self.is_absent:
+            self.secrets.pop(name, None)

@@ -17,7 +17,7 @@ from typing import Any
 
 import orjson
 
-from localsrv.base.errors import Conflict, InvalidValue, LocalsrvError, NotFound
+from localsrv.base.errors import Conflict, InvalidValue, LocalsrvError, NotFound, VaultError
 from localsrv.model.replication import SIDES, Credentials, Endpoint, Replication, Side, parse_replication
 from localsrv.outbound.couch_peer import CouchPeer
 from localsrv.outbound.network import NetworkWatch
@@ -28,7 +28,7 @@ from localsrv.services.replication.local_peer import LocalPeer
 from localsrv.services.replication.news import News
 from localsrv.services.replication.peer import Peer
 from localsrv.services.replication.rules import AppRules, check_filter
-from localsrv.services.replication.secrets import Secrets, Vault
+from localsrv.services.replication.secrets import Secrets, Vault, entries_of
 from localsrv.store.database import Database
 from localsrv.store.editing import Edit
 from localsrv.store.listing import AllDocs
@@ -145,7 +145,7 @@ class Replicator:
 
     async def prepare(self, app: str, edit: Edit) -> Edit:
         """The edit of a `_replicator` document as it may be stored: without secrets, which go to the
-        keyring. Raises InvalidValue, VaultError."""
+        vault. Raises InvalidValue, VaultError."""
         if edit.deleted or edit.id.startswith("_"):
             return edit
         definition, credentials = parse_replication(edit.document)
@@ -231,7 +231,7 @@ class Replicator:
         try:
             definition, credentials = parse_replication(body)
             if any(credentials.values()):
-                raise InvalidValue("The document holds credentials that no keyring took.")
+                raise InvalidValue("The document holds credentials that no vault took.")
             ident = definition.id(self._device, app)
             self._refuse_duplicate(app, document, ident)
             job = self._make(Key(app, ident, document), definition, is_persistent=True)
@@ -267,7 +267,20 @@ class Replicator:
             await self._jobs.pop(key).stop()
             self._given.pop(key, None)
         self._rows = {k: row for k, row in self._rows.items() if k[0] != app}
+        self._definitions = {k: known for k, known in self._definitions.items() if k[0] != app}
         await self._store.forget(app)
+
+    async def forget_credentials(self, app: str) -> None:
+        """Removes the credentials of an app that goes with its data."""
+        for key, definition in list(self._definitions.items()):
+            if key[0] == app:
+                await self._secrets.drop(definition)
+
+    async def entries(self) -> list[str]:
+        """The names in the vault that stored replications refer to."""
+        if self._waking is not None:
+            await asyncio.gather(self._waking, return_exceptions=True)
+        return [name for known in self._definitions.values() for name in entries_of(known)]
 
     # ── what a person does ─────────────────────────────────────────────────────────────────────────────────
 
@@ -398,7 +411,7 @@ class Replicator:
     # ── inside ─────────────────────────────────────────────────────────────────────────────────────────────
 
     def _make(self, key: Key, definition: Replication, *, is_persistent: bool) -> Job:
-        """A job that looks for its credentials at each try: where they were given, or in the keyring."""
+        """A job that looks for its credentials at each try: where they were given, or in the vault."""
 
         async def open_peers() -> tuple[Peer, Peer]:
             found = self._given[key] if key.document is None else await self._secrets.find(definition)
@@ -447,6 +460,12 @@ class Replicator:
         self._rows[row.app, row.document] = row
         self.news.tell(row.app)
         await self._store.put(row)
+
+    def retry(self) -> None:
+        """The vault was unlocked: tries at once what waits for it."""
+        for job in self._jobs.values():
+            if job.is_waiting and isinstance(job.status.error, VaultError):
+                job.now()
 
     def _network_changed(self) -> None:
         for job in self._jobs.values():

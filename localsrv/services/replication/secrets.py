@@ -1,12 +1,11 @@
-"""Credentials of stored replications: in the keyring, never in a document, a log or an answer.
+"""Credentials of stored replications: in the vault, never in a document, a log or an answer.
 
-A definition names an entry of the keyring (`auth.vault`); the entry is bound to the origin it was given for,
+A definition names an entry of the vault (`auth.vault`); the entry is bound to the origin it was given for,
 so that whoever edits the address afterwards cannot have the password sent elsewhere.
 """
 
 from __future__ import annotations
 
-import contextlib
 import secrets
 from collections.abc import Mapping
 from typing import Protocol
@@ -16,27 +15,27 @@ from localsrv.model.replication import NO_CREDENTIALS, SIDES, Credentials, Repli
 
 
 class Vault(Protocol):
-    """The part of `vault.OsKeyring` that is needed here."""
+    """The part of `services.vaults` that is needed here."""
 
     async def get(self, name: str) -> str | None: ...
     async def set(self, name: str, secret: str) -> None: ...
-    async def delete(self, name: str) -> bool: ...
+    async def discard(self, name: str) -> None: ...
 
 
 class CredentialsMissing(InvalidValue):
-    """The keyring no longer has what a definition refers to, or has it for another address."""
+    """The vault no longer has what a definition refers to, or has it for another address."""
 
     code = "credentials-missing"
 
 
 class Secrets:
-    """Every method raises VaultError when the keyring refuses."""
+    """Every method raises VaultError when the vault refuses."""
 
     def __init__(self, vault: Vault) -> None:
         self._vault = vault
 
     async def keep(self, given: Replication, credentials: Mapping[Side, Credentials]) -> Replication:
-        """Puts credentials into the keyring and returns the definition that refers to them.
+        """Puts credentials into the vault and returns the definition that refers to them.
 
         Raises:
             VaultError: with a hint for the person: nothing is kept then.
@@ -55,8 +54,8 @@ class Secrets:
                     f"The credentials of `{side}` cannot be kept: {error.message}",
                     code=error.code,
                     details=side,
-                    hint="Stored replications keep their credentials in the keyring and nowhere else. "
-                    "Without one, POST /_replicate works: it holds them in memory until the server ends.",
+                    hint="Stored replications keep their credentials in the vault and nowhere else "
+                    "(localsrv doctor). POST /_replicate holds them in memory until the server ends.",
                 ) from error
             kept = kept.with_secret(side, entry)
         return kept
@@ -77,7 +76,7 @@ class Secrets:
             found = None if text is None else Credentials.from_text(text, endpoint.origin)
             if found is None:
                 raise CredentialsMissing(
-                    f"The keyring holds no credentials for {endpoint.label}.",
+                    f"The vault holds no credentials for {endpoint.label}.",
                     details=side,
                     hint="Give them again: they are kept for one address alone.",
                 )
@@ -85,14 +84,18 @@ class Secrets:
         return out
 
     async def drop(self, definition: Replication, unless: Replication | None = None) -> None:
-        """Removes the credentials of a definition, except those that `unless` still refers to. A keyring
-        that refuses keeps them: nothing refers to them any more."""
-        still = {unless.endpoint(side).secret for side in SIDES} if unless else set()
-        for side in SIDES:
-            entry = definition.endpoint(side).secret
-            if entry is not None and entry not in still:
-                with contextlib.suppress(VaultError):
-                    await self._vault.delete(_name(entry))
+        """Removes the credentials of a definition, except those that `unless` still refers to; from a vault
+        that refuses, later: nothing refers to them any more."""
+        still = entries_of(unless) if unless else []
+        for entry in entries_of(definition):
+            if entry not in still:
+                await self._vault.discard(entry)
+
+
+def entries_of(definition: Replication) -> list[str]:
+    """The names in the vault that a definition refers to."""
+    found = (definition.endpoint(side).secret for side in SIDES)
+    return [_name(entry) for entry in found if entry is not None]
 
 
 def _name(entry: str) -> str:

@@ -27,6 +27,7 @@ async def sign(request: web.Request) -> web.Response:
     if not 0 < expires_in <= LONGEST_SECONDS:
         raise InvalidValue(f"`expires_in` must be 1 to {LONGEST_SECONDS} seconds.", details="expires_in")
     signer, holder = services(request).signer, grant(request)
+    await signer.ready()
     urls = []
     for path in paths:
         segments = _attachment(path, app(request).id)
