@@ -22,7 +22,7 @@ from localsrv.importing.export import (
     whole_or_nothing,
 )
 from localsrv.importing.sources import FORMATS, SQLITE_SUFFIXES
-from localsrv.model.schema import parse_collection
+from localsrv.model.schema_parse import parse_collection
 
 _SUFFIXES = {
     ".csv": "csv",

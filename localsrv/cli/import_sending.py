@@ -12,7 +12,8 @@ from localsrv.importing.documents import Batch, batches, documents
 from localsrv.importing.merging import merged
 from localsrv.importing.plans import ImportPlan, TablePlan
 from localsrv.importing.tables import Source
-from localsrv.model.schema import as_json, parse_collection
+from localsrv.model.schema_json import as_json
+from localsrv.model.schema_parse import parse_collection
 
 LISTED = 100
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from localsrv.importing.tables import Table
 from localsrv.importing.types_of import Convert
-from localsrv.model.schema import Collection, FieldType, as_json
+from localsrv.model.schema import Collection, FieldType
+from localsrv.model.schema_json import as_json
 
 STORE_NAMES = frozenset({"_id", "_rev", "_attachments"})
 """Names of a JSON document that mean what they mean in the store."""

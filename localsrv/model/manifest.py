@@ -11,7 +11,7 @@
     [ui.csp]                               # further sources for the page, by directive
     img-src = ["https://tile.example.org"]
 
-    [collections.products]                 # as model.schema.parse_collection reads it
+    [collections.products]                 # as model.schema_parse reads it
 
 A manifest is taken whole or not at all: `parse_manifest` gathers every problem it can find, each with its
 line. tomllib keeps no lines, so a small scan finds where a key stands; it need not understand values,
@@ -20,7 +20,6 @@ because tomllib has accepted the text by then.
 
 from __future__ import annotations
 
-import difflib
 import re
 import tomllib
 from collections.abc import Mapping
@@ -29,7 +28,10 @@ from types import MappingProxyType
 from typing import Any
 
 from localsrv.base.errors import ConfigError
-from localsrv.model.schema import APP_ID, Collection, parse_collection, resolve_relations
+from localsrv.model.schema import APP_ID, Collection
+from localsrv.model.schema_parse import parse_collection
+from localsrv.model.schema_refusals import nearest
+from localsrv.model.schema_relations import resolve_relations
 
 FILE_NAME = "app.toml"
 
@@ -151,9 +153,8 @@ class _Reader:
     def _unknown(self, value: Mapping[str, Any], known: tuple[str, ...], place: str) -> None:
         for key in value:
             if key not in known:
-                found = difflib.get_close_matches(key, known, n=1)
-                hint = f"Did you mean `{found[0]}`?" if found else f"Known are: {', '.join(known)}."
-                self.add(f"{place}.{key}" if place else key, f"Unknown setting `{key}`.", hint)
+                where = f"{place}.{key}" if place else key
+                self.add(where, f"Unknown setting `{key}`.", nearest(key, known))
 
     def _ui(self, value: object) -> UiSettings:
         if not isinstance(value, Mapping):

@@ -15,7 +15,8 @@ import orjson
 
 from localsrv.base.errors import InvalidValue
 from localsrv.model.moments import SORTABLE, sortable
-from localsrv.model.schema import Collection, FieldType, parse_collection
+from localsrv.model.schema import Collection, FieldType
+from localsrv.model.schema_parse import parse_collection
 from localsrv.store.driver import Connection, quoted
 from localsrv.store.query_table import TableInfo
 from localsrv.store.shape import Shape, fields_getter

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from localsrv.base.errors import ConfigError, Conflict, InvalidValue
-from localsrv.model.schema import Collection, parse_collection
+from localsrv.model.schema import Collection
+from localsrv.model.schema_parse import parse_collection
 from localsrv.store import definitions
 from localsrv.store.catalog import BEGIN, CollectionState, is_design
 from localsrv.store.definitions import known

@@ -9,7 +9,9 @@ from dataclasses import replace
 import orjson
 
 from localsrv.base.errors import ConfigError, NotFound
-from localsrv.model.schema import Collection, as_json, resolve_relations
+from localsrv.model.schema import Collection
+from localsrv.model.schema_json import as_json
+from localsrv.model.schema_relations import resolve_relations
 from localsrv.store.catalog import COLUMN_TYPE, CollectionState, hidden_name, load_one
 from localsrv.store.driver import quoted
 from localsrv.store.engine import Transaction

@@ -19,7 +19,10 @@ from localsrv.importing.export import Exported, Supply, export_sqlite
 from localsrv.importing.mapping import plan_import
 from localsrv.importing.plans import Choices, ImportPlan
 from localsrv.importing.sources import Options, open_source
-from localsrv.model.schema import Collection, as_json, parse_collection, resolve_relations
+from localsrv.model.schema import Collection
+from localsrv.model.schema_json import as_json
+from localsrv.model.schema_parse import parse_collection
+from localsrv.model.schema_relations import resolve_relations
 
 
 def plan(path: Path, options: Options | None = None, choices: Choices | None = None) -> ImportPlan:

@@ -46,7 +46,7 @@ from localsrv.model import revisions as rev
 from localsrv.model.merge import live_leaves
 from localsrv.model.query import parse_query
 from localsrv.model.revisions import EMPTY, Tree
-from localsrv.model.schema import parse_collection
+from localsrv.model.schema_parse import parse_collection
 from localsrv.services.conflicts import Follower
 from localsrv.store.database import Database, Edit, StoreOptions
 from localsrv.store.editing import NewAttachment

@@ -13,7 +13,8 @@ import pytest
 
 from localsrv.model.merge import live_leaves
 from localsrv.model.query import parse_query
-from localsrv.model.schema import FieldType, parse_collection
+from localsrv.model.schema import FieldType
+from localsrv.model.schema_parse import parse_collection
 from localsrv.services.conflicts import SOURCE, Conflicts, moment
 from localsrv.store.database import Database, Edit, StoreOptions
 from localsrv.store.editing import NewAttachment

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from localsrv.model.schema import Collection, parse_collection
+from localsrv.model.schema import Collection
+from localsrv.model.schema_parse import parse_collection
 from localsrv.store.database import Database, StoreOptions
 
 OpenDatabase = Callable[..., Awaitable[Database]]

@@ -13,7 +13,9 @@ import pytest
 
 from localsrv.base.errors import ConfigError, NotFound, RelationViolation
 from localsrv.model.query import parse_query
-from localsrv.model.schema import MAX_FIELDS, as_json, parse_collection
+from localsrv.model.schema import MAX_FIELDS
+from localsrv.model.schema_json import as_json
+from localsrv.model.schema_parse import parse_collection
 from localsrv.store.database import Database, Edit, InsertOptions
 from tests.store.conftest import SHOP, collections
 
@@ -105,7 +107,7 @@ async def test_a_bad_definition_is_refused_whole(shop: Database, change: dict[st
 
 
 def test_required_relations_may_not_form_a_cycle() -> None:
-    from localsrv.model.schema import resolve_relations
+    from localsrv.model.schema_relations import resolve_relations
 
     def one(to: str, required: bool) -> dict[str, Any]:
         field = {"type": "text", "required": required}

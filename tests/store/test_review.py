@@ -9,7 +9,7 @@ import pytest
 
 from localsrv.base.errors import Conflict, Forbidden
 from localsrv.model.query import Select
-from localsrv.model.schema import parse_collection
+from localsrv.model.schema_parse import parse_collection
 from localsrv.store.database import Database, InsertOptions, UpdateOptions
 from localsrv.store.review import TRIES, Rehearsal
 

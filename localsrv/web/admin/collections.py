@@ -10,7 +10,7 @@ from aiohttp import web
 
 from localsrv.base.errors import BadRequest, UnsupportedMediaType
 from localsrv.model.json_text import parse_json
-from localsrv.model.schema import parse_collection
+from localsrv.model.schema_parse import parse_collection
 from localsrv.store.database import Database
 from localsrv.web.admin.answers import json_answer
 from localsrv.web.admin.info import (

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from localsrv.base.errors import LocalsrvError
-from localsrv.model.schema import as_json
+from localsrv.model.schema_json import as_json
 from localsrv.model.scopes import Grant
 from localsrv.services.apps import App
 from localsrv.store.database import Database

@@ -11,7 +11,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from localsrv.base.errors import LocalsrvError
-from localsrv.model.schema import parse_collection
+from localsrv.model.schema_parse import parse_collection
 from localsrv.model.scopes import Grant
 from localsrv.services.apps import App
 from localsrv.store.database import Database
