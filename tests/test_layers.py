@@ -42,6 +42,7 @@ OUTSIDE = {
     "click": {"cli"},
     "cryptography": {"vault"},
     "fastjsonschema": {"store"},
+    "hishel": {"services"},
     "jsonschema": {"store"},
     "keyring": {"vault"},
     "orjson": {

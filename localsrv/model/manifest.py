@@ -13,9 +13,10 @@
 
     [collections.products]                 # as model.schema_parse reads it
 
+    [integrations.weather]                 # an outside service, as model.integrations.parse_ask reads it
+
 A manifest is taken whole or not at all: `parse_manifest` gathers every problem it can find, each with its
-line. tomllib keeps no lines, so a small scan finds where a key stands; it need not understand values,
-because tomllib has accepted the text by then.
+line (`model.toml_lines`).
 """
 
 from __future__ import annotations
@@ -28,14 +29,16 @@ from types import MappingProxyType
 from typing import Any
 
 from localsrv.base.errors import ConfigError
+from localsrv.model.integrations import ASK_MEMBERS, NAME, Ask, parse_ask
 from localsrv.model.schema import APP_ID, Collection
 from localsrv.model.schema_parse import parse_collection
 from localsrv.model.schema_refusals import nearest
 from localsrv.model.schema_relations import resolve_relations
+from localsrv.model.toml_lines import key_lines, nearest_line
 
 FILE_NAME = "app.toml"
 
-_SETTINGS = ("id", "title", "version", "description", "ui", "collections")
+_SETTINGS = ("id", "title", "version", "description", "ui", "collections", "integrations")
 _UI_SETTINGS = ("single_page", "kit", "csp")
 CSP_DIRECTIVES = (
     "connect-src",
@@ -71,6 +74,7 @@ class Manifest:
     description: str | None = None
     ui: UiSettings = UiSettings()
     collections: Mapping[str, Collection] = field(default_factory=dict)
+    integrations: Mapping[str, Ask] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,10 +148,17 @@ class _Reader:
                 self.add(name, f"`{name}` must be a text.")
         ui = self._ui(value.get("ui", {}))
         collections = self._collections(value.get("collections", {}))
+        integrations = self._integrations(value.get("integrations", {}))
         if self.problems:
             return Manifest("")
         return Manifest(
-            value["id"], value.get("title"), value.get("version"), value.get("description"), ui, collections
+            value["id"],
+            value.get("title"),
+            value.get("version"),
+            value.get("description"),
+            ui,
+            collections,
+            integrations,
         )
 
     def _unknown(self, value: Mapping[str, Any], known: tuple[str, ...], place: str) -> None:
@@ -207,83 +218,30 @@ class _Reader:
                 self.add(error.details or "collections", error.message, error.hint)
         return out
 
-
-# ── where a key stands ─────────────────────────────────────────────────────────────────────────────────────
-
-_BARE_OR_QUOTED = r"""(?:[A-Za-z0-9_-]+|"(?:[^"\\]|\\.)*"|'[^']*')"""
-_DOTTED = re.compile(rf"{_BARE_OR_QUOTED}(?:\s*\.\s*{_BARE_OR_QUOTED})*")
-_PART = re.compile(_BARE_OR_QUOTED)
-_STRING = re.compile(r'"""(?:[^\\]|\\.)*?"""|\'\'\'.*?\'\'\'|"(?:[^"\\\n]|\\.)*"|\'[^\'\n]*\'', re.DOTALL)
-
-
-def key_lines(text: str) -> dict[str, int]:
-    """Dotted place → line (from 1) of every table header and key of a valid TOML text.
-
-    Tables of an array are `place[0]`, `place[1]`, …; keys inside inline values are not told apart.
-    """
-    lines: dict[str, int] = {}
-    counts: dict[str, int] = {}
-    table, depth = "", 0
-    for number, line in enumerate(_blanked(text).split("\n"), 1):
-        stripped = line.strip()
-        if depth == 0 and stripped.startswith("["):
-            is_array = stripped.startswith("[[")
-            if found := _DOTTED.search(stripped):
-                table = _dotted(found.group(), counts)
-                if is_array:
-                    counts[table] = counts.get(table, -1) + 1
-                    lines.setdefault(table, number)
-                    table = f"{table}[{counts[table]}]"
-                lines.setdefault(table, number)
-            continue
-        found = _DOTTED.match(stripped) if depth == 0 else None
-        if found and stripped[found.end() :].lstrip().startswith("="):
-            name = _dotted(found.group(), {})
-            lines.setdefault(f"{table}.{name}" if table else name, number)
-        depth += sum(line.count(c) for c in "[{") - sum(line.count(c) for c in "]}")
-    return lines
+    def _integrations(self, value: object) -> Mapping[str, Ask]:
+        if not isinstance(value, Mapping):
+            self.add("integrations", "`integrations` must be tables such as [integrations.weather].")
+            return {}
+        out: dict[str, Ask] = {}
+        for name, asked in value.items():
+            place = f"integrations.{name}"
+            if not NAME.match(name):
+                hint = "Use a-z, 0-9, - and _, starting with a letter, at most 41."
+                self.add(place, f"`{name}` is no name of an integration.", hint)
+            elif not isinstance(asked, Mapping):
+                self.add(place, f"`{place}` must be a table.")
+            else:
+                self._unknown(asked, ASK_MEMBERS, place)
+                found = parse_ask(
+                    name, asked, lambda member, *told, at=place: self.add(_below(at, member), *told)
+                )
+                if found is not None:
+                    out[name] = found
+        return out
 
 
-def _dotted(name: str, counts: Mapping[str, int]) -> str:
-    """The dotted name without its quotes; parts that are arrays of tables get their last index."""
-    out = ""
-    for part in _PART.findall(name):
-        bare = part[1:-1] if part[0] in "\"'" else part
-        if out in counts:
-            out = f"{out}[{counts[out]}]"
-        out = f"{out}.{bare}" if out else bare
-    return out
-
-
-def _blanked(text: str) -> str:
-    """`text` with its comments and multi-line strings emptied, and with brackets inside strings replaced."""
-    out: list[str] = []
-    at = 0
-    while at < len(text):
-        char = text[at]
-        if char == "#":
-            end = text.find("\n", at)
-            at = len(text) if end < 0 else end
-        elif char in "\"'" and (found := _STRING.match(text, at)):
-            inside = found.group()
-            out.append("\n" * inside.count("\n") + re.sub(r"[\[\]{}#\n]", "_", inside))
-            at = found.end()
-        else:
-            out.append(char)
-            at += 1
-    return "".join(out)
-
-
-def nearest_line(lines: Mapping[str, int], place: str) -> int:
-    """The line of `place`, or of the closest thing around it; 1 when nothing is."""
-    while place:
-        if place in lines:
-            return lines[place]
-        inside = [n for p, n in lines.items() if p.startswith((f"{place}.", f"{place}["))]
-        if inside:
-            return min(inside)
-        place = place[: max(place.rfind("."), place.rfind("["), 0)]
-    return 1
+def _below(place: str, member: str) -> str:
+    return f"{place}.{member}" if member else place
 
 
 def _toml_line(text: str, error: tomllib.TOMLDecodeError) -> int:

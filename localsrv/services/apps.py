@@ -13,12 +13,13 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from localsrv.base.errors import BadRequest, ConfigError, Conflict, LocalsrvError, NotFound, StorageError
+from localsrv.model.integrations import Ask
 from localsrv.model.manifest import FILE_NAME, Manifest, UiSettings, parse_manifest
 from localsrv.model.schema import APP_ID
 from localsrv.store.database import Database, StoreOptions
@@ -43,6 +44,8 @@ class Hosted:
     title: str | None
     ui: Path | None
     settings: UiSettings
+    integrations: Mapping[str, Ask] = field(default_factory=dict)
+    """What its manifest asks for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,7 +245,7 @@ class Apps:
     def _host(self, manifest: Manifest, home: Path) -> None:
         ui = home / BUNDLE / UI
         self._hosted[manifest.id] = Hosted(
-            manifest.id, manifest.title, ui if ui.is_dir() else None, manifest.ui
+            manifest.id, manifest.title, ui if ui.is_dir() else None, manifest.ui, manifest.integrations
         )
         self.generation += 1
 

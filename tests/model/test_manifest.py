@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from localsrv.model.manifest import ManifestError, UiSettings, key_lines, parse_manifest
+from localsrv.model.manifest import ManifestError, UiSettings, parse_manifest
+from localsrv.model.toml_lines import key_lines
 
 GOOD = """\
 id = "shop"
@@ -53,6 +54,19 @@ def test_the_least_manifest() -> None:
     assert (manifest.id, manifest.ui, dict(manifest.collections)) == ("a", UiSettings(), {})
 
 
+def test_integrations_that_an_app_asks_for() -> None:
+    manifest = parse_manifest(
+        'id = "a"\n[integrations.weather]\nwhy = "Shows it"\nbase_url = "https://api.example.org/v1/"\n'
+        'auth = { kind = "header", name = "X-Key" }\nmethods = ["get"]\npaths = ["/now/*"]\n'
+        '[integrations.plain]\nwhy = "w"\n'
+    )
+    asked = manifest.integrations["weather"]
+    assert (asked.title, asked.base_url, asked.auth.as_json(), asked.methods, asked.paths) == (
+        "weather", "https://api.example.org/v1", {"kind": "header", "name": "X-Key"}, ("GET",), ("/now/*",),
+    )  # fmt: skip
+    assert manifest.integrations["plain"].auth.kind == "none"
+
+
 BAD = [
     # text, lines, a part of the first message, hint
     ("", [1], "`id` is missing", 'Add a line such as id = "my-app".'),
@@ -97,6 +111,18 @@ BAD = [
     # several at once, in the order of the file
     ('title = 5\nid = "A"\n[collections.a]\nkeys = "a"\n[collections.b]\ntitel = ""', [1, 2, 4, 6],
      "`title` must be a text", None),
+    ('id = "a"\nintegrations = 5', [2], "`integrations` must be tables", None),
+    ('id = "a"\n[integrations.Weather]\nwhy = "x"', [2], "`Weather` is no name of an integration", None),
+    ('id = "a"\n[integrations]\nx = 5', [3], "`integrations.x` must be a table", None),
+    ('id = "a"\n[integrations.x]\ntitle = "X"', [2], "does not say why", None),
+    ('id = "a"\n[integrations.x]\nwhy = "w"\nurl = "https://x"', [4], "Unknown setting `url`", None),
+    ('id = "a"\n[integrations.x]\nwhy = "w"\nbase_url = "ftp://x"', [4], "must be an http or https", None),
+    ('id = "a"\n[integrations.x]\nwhy = "w"\nmethods = ["GET", "BREW"]', [4], "`BREW` is no method", None),
+    ('id = "a"\n[integrations.x]\nwhy = "w"\npaths = ["/a/../b"]', [4], "no part of a path", None),
+    ('id = "a"\n[integrations.x]\nwhy = "w"\n[integrations.x.auth]\nkind = "header"\nname = "Host"', [6],
+     "no header that can carry a secret", "Such as X-Api-Key."),
+    ('id = "a"\n[integrations.x]\nwhy = "w"\nauth = "berer"\npaths = []\nmethods = []', [4, 5, 6],
+     "no kind of authentication", None),
     # not TOML
     ('id = "a"\ntitle = "x', [2], "This is not TOML", None),
     ('id = "a"\nid = "b"', [2], "This is not TOML", None),
