@@ -341,6 +341,34 @@ async def test_however_much_is_emitted_little_is_written_at_once(place: Place) -
     assert len(again["v"]) == len(found["v"]) - 70_000
 
 
+async def test_what_others_emit_keeps_a_small_index_waiting_little(place: Place) -> None:
+    """Not behind large transactions of a build whose caller has left, either: the file has one writer."""
+    for n in range(250):
+        await place.database.put("items", Edit(f"d{n:03}", {"n": 2000}))
+    much = "doc => { for (let i = 0; i < doc.n; i++) emit(Math.random(), i) }"
+    heavy = parse_design("_design/heavy", {"views": {"v": {"map": much}}})
+    written: list[int] = []
+    began = asyncio.Event()
+    apply = ViewFile.apply
+
+    async def spy(self: ViewFile, index: Any, ids: Any, rows: Any, seq: int) -> Any:
+        made = await apply(self, index, ids, rows, seq)
+        if index.signature == heavy.signature:
+            written.append(len(rows))
+            began.set()
+        return made
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ViewFile, "apply", spy)
+        leaving = asyncio.ensure_future(place.rows(heavy))
+        await began.wait()
+        leaving.cancel()
+        before = len(written)
+        assert len((await place.rows())["n"]) == 250
+        assert place.views.building(place.database) != [] and sum(written) < 500_000
+        assert max(written) < 4 * mapping.ROWS_AT_ONCE and len(written) - before < 10
+
+
 async def test_a_document_whose_rows_were_written_in_part(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
