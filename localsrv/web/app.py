@@ -11,7 +11,7 @@ from typing import Any
 
 from aiohttp import web
 
-from localsrv.web import connections, errors, live, openapi
+from localsrv.web import connections, endings, errors, live, openapi
 from localsrv.web.admin import (
     apps,
     attachments,
@@ -83,9 +83,9 @@ class Runner(web.AppRunner):
         app = web.Application(client_max_size=services.max_body)
         app[SERVICES] = services
         routes = app[openapi.SERVED] = tuple(served())
-        app[live.ENDINGS] = set()
+        app[endings.ENDINGS] = set()
         app[HUBS] = Hubs()
-        app.on_shutdown.append(live.end_all)
+        app.on_shutdown.append(endings.end_all)
         self._dispatcher = Dispatcher(app, services, RouteTable(routes), RENDERERS)
         # Bodies are uncompressed where they are read, in bounded steps (`web.incoming`).
         super().__init__(app, access_log=None, handle_signals=False, auto_decompress=False, **options)

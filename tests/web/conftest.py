@@ -34,7 +34,7 @@ from localsrv.store.system import System
 from localsrv.web.addresses import Addresses
 from localsrv.web.app import Runner
 from localsrv.web.context import Services
-from localsrv.web.live import ENDINGS, Ending
+from localsrv.web.endings import ENDINGS, Ending
 from tests.support.vaults import MemoryVault
 
 ALLOWED_ORIGIN = "http://localhost:5173"

@@ -11,7 +11,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from localsrv.web import live
+from localsrv.web import live, live_feed
 from tests.web.conftest import WebServer
 
 PATH = "/api/v1/apps/shop/changes"
@@ -214,7 +214,7 @@ async def test_revoking_the_key_ends_its_feeds(shop: WebServer) -> None:
 
 
 async def test_an_expired_key_ends_its_feeds(shop: WebServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live, "HEARTBEAT_SECONDS", 0.05)
+    monkeypatch.setattr(live_feed, "HEARTBEAT_SECONDS", 0.05)
     token = await shop.key("shop", "*:read", expires_in=60)
     async with events(shop, token=token) as feed:
         await feed.next()
@@ -224,7 +224,7 @@ async def test_an_expired_key_ends_its_feeds(shop: WebServer, monkeypatch: pytes
 
 
 async def test_heartbeats_keep_a_quiet_stream_open(shop: WebServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live, "HEARTBEAT_SECONDS", 0.02)
+    monkeypatch.setattr(live_feed, "HEARTBEAT_SECONDS", 0.02)
     async with events(shop) as feed:
         await feed.next()
         line = await feed.response.content.readline()

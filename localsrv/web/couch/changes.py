@@ -24,7 +24,7 @@ from localsrv.web.couch.parameters import json_value
 from localsrv.web.couch.request_object import request_object
 from localsrv.web.couch.sequences import begin_of, newest_seq
 from localsrv.web.couch.streaming import send_parts
-from localsrv.web.live import ending_of
+from localsrv.web.endings import ending_of
 from localsrv.web.routes import Face, Route
 
 

@@ -22,8 +22,8 @@ from localsrv.web.couch.changes_rows import Rows, tail_of
 from localsrv.web.couch.changes_view import Batch, ChangesView
 from localsrv.web.couch.contents import Segment, pieces_of
 from localsrv.web.couch.errors import JSON, row_error
+from localsrv.web.endings import Ending, still_live
 from localsrv.web.headers import decorate, name_request
-from localsrv.web.live import Ending, still_live
 
 SEND_SECONDS = 10.0
 
