@@ -33,7 +33,7 @@ from localsrv.model.exchange import (
 )
 from localsrv.model.replication import Credentials, Endpoint, Replication
 from localsrv.outbound import attachments, multipart
-from localsrv.outbound.errors import PeerBusy, PeerError, PeerGarbage, PeerMissing, PeerTooLarge
+from localsrv.outbound.errors import PeerError, PeerGarbage, PeerMissing, PeerTooLarge, raise_passing
 from localsrv.outbound.gather import gather
 from localsrv.outbound.paths import attachment_path, document_path
 from localsrv.outbound.session import Session
@@ -47,7 +47,6 @@ AT_ONCE = 4
 
 _NOT_A_SHAPE = (ValueError, KeyError, TypeError, AttributeError, IndexError)
 _NO_BULK_GET = frozenset({"peer-400", "peer-405", "peer-missing", "peer-501", "peer-415"})
-_PASSING = frozenset({"internal_server_error", "unknown_error", "timeout", "service_unavailable"})
 T = TypeVar("T")
 
 
@@ -290,8 +289,7 @@ class CouchPeer:
         if not isinstance(told, list):
             raise TypeError("_bulk_docs")
         failed = [entry for entry in told if entry.get("error") and entry["error"] != "conflict"]
-        if passing := next((entry for entry in failed if entry["error"] in _PASSING), None):
-            raise PeerBusy(f"{self._session.where} could not write.", details=str(passing["error"]))
+        raise_passing(((str(e["error"]), str(e.get("reason", ""))) for e in failed), self._session.where)
         return [
             Refusal(str(e.get("id")), str(e.get("rev", "")), str(e["error"]), str(e.get("reason", "")))
             for e in failed

@@ -7,12 +7,29 @@ credentials (`Endpoint.url`).
 from __future__ import annotations
 
 import ssl
+from collections.abc import Iterable
 
 import aiohttp
 
 from localsrv.base.errors import LocalsrvError
 
 LONGEST_REASON = 300
+
+_PASSING = frozenset(
+    {
+        "enospc",
+        "insufficient_storage",
+        "internal_server_error",
+        "security_migration",
+        "service unavailable",
+        "service_unavailable",
+        "timeout",
+        "unknown_error",
+        "write_quorum_not_met",
+    }
+)
+"""Errors in rows of `_bulk_docs` that say nothing about the document: CouchDB's of 5xx (`chttpd.erl`,
+`error_info`) and PouchDB Server's. A document that was passed over for one of them would never arrive."""
 
 
 class PeerError(LocalsrvError):
@@ -128,3 +145,11 @@ def from_status(status: int, body: object, where: str, retry_after: str | None) 
             error.after_s = float(retry_after)
         return error
     return PeerGarbage(f"{where} refuses a request.", code=f"peer-{status}", details=words)
+
+
+def raise_passing(rows: Iterable[tuple[str, str]], where: str) -> None:
+    """Of rows of an answer, `(error, reason)`, the first that is not about its document. Raises PeerBusy."""
+    for error, reason in rows:
+        if error in _PASSING:
+            words = f"{error}: {reason[:LONGEST_REASON]}" if reason and reason.isprintable() else error
+            raise PeerBusy(f"{where} could not write.", details=words)

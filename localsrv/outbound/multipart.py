@@ -16,7 +16,14 @@ import orjson
 
 from localsrv.base.errors import NotFound
 from localsrv.model.exchange import HasAttachments, Refusal, Revision, Stub, Written
-from localsrv.outbound.errors import PeerBusy, PeerError, PeerGarbage, PeerMissing, PeerTooLarge
+from localsrv.outbound.errors import (
+    PeerBusy,
+    PeerError,
+    PeerGarbage,
+    PeerMissing,
+    PeerTooLarge,
+    raise_passing,
+)
 from localsrv.outbound.paths import document_path
 from localsrv.outbound.session import Body, Session
 
@@ -77,6 +84,7 @@ async def _put(session: Session, revision: Revision, source: HasAttachments) -> 
     told = await session.json("PUT", path, query={"new_edits": "false"}, body=body, headers=headers)
     # PouchDB Server answers as to `_bulk_docs`: with a list of what it refuses.
     if isinstance(told, list):
+        raise_passing(map(_words, told), session.where)
         return [Refusal(revision.id, revision.rev, *_words(row)) for row in told if _words(row)[0]]
     if not isinstance(told, dict) or "ok" not in told:
         raise PeerGarbage(f"{session.where} answers in another form than CouchDB's.")

@@ -17,7 +17,14 @@ from localsrv.model.exchange import Revision, Stub, Wanted
 from localsrv.model.replication import Credentials, parse_replication
 from localsrv.outbound import session
 from localsrv.outbound.couch_peer import CouchPeer
-from localsrv.outbound.errors import PeerError, PeerGarbage, PeerLost, PeerTooLarge, PeerUnreachable
+from localsrv.outbound.errors import (
+    PeerBusy,
+    PeerError,
+    PeerGarbage,
+    PeerLost,
+    PeerTooLarge,
+    PeerUnreachable,
+)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 SECRET = "not to be told"
@@ -198,6 +205,42 @@ async def test_a_silent_peer(server: Server, monkeypatch: pytest.MonkeyPatch) ->
         await peer.information()
     gone.set()
     await peer.close()
+
+
+ROWS = [
+    # error, reason, what becomes of the document
+    ("forbidden", "no", "refused"),
+    ("unauthorized", "", "refused"),
+    ("doc_validation", "Bad special document member: _x", "refused"),
+    ("insufficient_storage", "database_dir is too full", "comes again"),
+    ("service unavailable", "node is down", "comes again"),
+    ("internal_server_error", "", "comes again"),
+    ("unknown_error", "enospc", "comes again"),
+    ("timeout", "The request could not be processed in a reasonable amount of time.", "comes again"),
+    ("write_quorum_not_met", "", "comes again"),
+]
+
+
+@pytest.mark.parametrize("has_attachment", [False, True])
+@pytest.mark.parametrize(("error", "reason", "becomes"), ROWS, ids=[r[0] for r in ROWS])
+async def test_rows_that_say_nothing_about_their_document(
+    server: Server, error: str, reason: str, becomes: str, has_attachment: bool
+) -> None:
+    """What passes is no refusal: the checkpoint would go past a document that never arrived."""
+    server.says(201, [{"id": "a", "rev": "1-a", "error": error, "reason": reason}])
+    peer = server.peer()
+    stubs = (Stub("kept", "text/plain", 1, "", 0),) if has_attachment else ()
+    revision = Revision("a", ("1-a",), fields={"n": 1}, attachments=stubs)
+    try:
+        if becomes == "refused":
+            done = await peer.write([revision], peer)
+            assert [(r.id, r.error, r.reason) for r in done.refused] == [("a", error, reason)]
+        else:
+            with pytest.raises(PeerBusy) as caught:
+                await peer.write([revision], peer)
+            assert error in str(caught.value.details) and reason in str(caught.value.details)
+    finally:
+        await peer.close()
 
 
 async def test_an_answer_without_end(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from typing import Any
 
 from aiohttp import web
 
-from localsrv.base.errors import LocalsrvError
+from localsrv.base.errors import LocalsrvError, StorageError, Unavailable
 from localsrv.store.ids import uuid7s
 from localsrv.web.context import app, database, grant, param
 from localsrv.web.couch.answers import json_answer
@@ -60,7 +61,7 @@ async def bulk_docs(request: web.Request) -> web.Response:
 
 
 async def _write(request: web.Request, drafts: list[Draft], *, new_edits: bool) -> list[Result]:
-    """The result of each draft. Raises CouchError for one that no document can look like."""
+    """The result of each draft. Raises CouchError for one that no document can look like, StorageError."""
     name = param(request, "db")
     may_design = grant(request).allows(app(request).id, "sync")
     refused: dict[int, Result] = {}
@@ -84,10 +85,23 @@ async def _write(request: web.Request, drafts: list[Draft], *, new_edits: bool) 
                     raise
                 refused[at] = error
     done = dict(zip(places, await write(request, name, edits, new_edits=new_edits), strict=True))
+    if not new_edits:
+        _check_passing(done.values())
     done.update(refused)
     for at in local:
         done[at] = await _local(request, drafts[at])
     return [done[at] for at in range(len(drafts))]
+
+
+def _check_passing(results: Iterable[Result]) -> None:
+    """Raises what is not about one document and will pass.
+
+    CouchDB's replicator takes an error in a row for the document's own, and never sends that revision again.
+    The other revisions may well come again: they keep their ids.
+    """
+    for result in results:
+        if isinstance(result, (StorageError, Unavailable)):
+            raise result
 
 
 async def _local(request: web.Request, draft: Draft) -> Result:

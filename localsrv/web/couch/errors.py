@@ -17,6 +17,7 @@ from localsrv.base.errors import (
     LocalsrvError,
     RelationViolation,
     SchemaViolation,
+    StorageError,
     UniqueViolation,
 )
 from localsrv.model.mango_errors import MangoError
@@ -97,6 +98,8 @@ def words(error: Exception) -> tuple[int, str, str]:
     if isinstance(error, (UniqueViolation, RelationViolation, SchemaViolation)):
         # To a client these are what a validate_doc_update function says: not a conflict to be merged.
         return 403, "forbidden", _told(error)
+    if isinstance(error, StorageError) and error.code != "storage-full":
+        return 500, "internal_server_error", _told(error)  # space would not help
     known = _BY_CODE.get(error.code)
     if known is not None:
         return known

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from aiohttp import web
 
-from localsrv.base.errors import LocalsrvError, NotFound
+from localsrv.base.errors import LocalsrvError, NotFound, StorageError
 from localsrv.model.revisions import EMPTY, leaves
 from localsrv.services.design import Design
 from localsrv.services.replication.replicator import DATABASE
@@ -170,6 +170,9 @@ async def write(
     """Writes edits, each for itself, and returns for each its revision or why it was refused.
 
     Design documents have their say first (`validate_doc_update`), whoever writes.
+
+    Raises:
+        StorageError: the disk or the file refused; nothing of it was written.
     """
     if not edits:
         return []
@@ -204,7 +207,7 @@ async def _put(
         try:
             return [await db.put(name, edits[0])]
         except LocalsrvError as error:
-            if error.code == "no-collection":
+            if error.code == "no-collection" or isinstance(error, StorageError):
                 raise
             return [error]
     return await db.put_many(name, edits, new_edits=new_edits)
