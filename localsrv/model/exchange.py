@@ -6,7 +6,7 @@ it: a pull needs the fields, a push the text, and a hundred thousand documents s
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -39,9 +39,10 @@ class Revision:
     """One revision of a document. `path` is itself and its ancestors, newest first.
 
     `since` is the newest generation of them that the target has: attachments that old need not be sent.
+    `known_text` is the body as JSON if it came so, or was made already.
     """
 
-    __slots__ = ("_fields", "_text", "attachments", "deleted", "id", "path", "since")
+    __slots__ = ("_fields", "attachments", "deleted", "id", "known_text", "path", "since")
 
     def __init__(
         self,
@@ -59,7 +60,7 @@ class Revision:
         self.deleted = deleted
         self.attachments = attachments
         self.since = 0
-        self._text = text
+        self.known_text = text
         self._fields = fields
 
     @property
@@ -69,7 +70,7 @@ class Revision:
     @property
     def fields(self) -> dict[str, Any]:
         if self._fields is None:
-            parsed = orjson.loads(self._text or "{}")
+            parsed = orjson.loads(self.known_text or "{}")
             assert isinstance(parsed, dict)
             self._fields = parsed
         return self._fields
@@ -77,16 +78,18 @@ class Revision:
     @property
     def is_json(self) -> bool:
         """Whether it can be told on: not with an `InexactNumber` in it, or nested beyond reading."""
-        try:
-            return bool(self.text)
-        except orjson.JSONEncodeError:
-            return False
+        if self.known_text is None:
+            try:
+                self.known_text = orjson.dumps(self._fields).decode()
+            except orjson.JSONEncodeError:
+                return False
+        return True
 
     @property
     def text(self) -> str:
-        if self._text is None:
-            self._text = orjson.dumps(self._fields).decode()
-        return self._text
+        if self.known_text is None:
+            self.known_text = orjson.dumps(self._fields).decode()
+        return self.known_text
 
     def full_text(self, attachments: str = "") -> str:
         """The document as `_bulk_docs` takes it with `new_edits=false`. `attachments` is its `_attachments`
@@ -206,27 +209,29 @@ def parsed_revision(document: dict[str, Any]) -> Revision:
         raise TypeError("_id")
     generation, _ = parse_revision(rev)
     history = document.pop("_revisions", None)
-    path: Sequence[str]
-    if history is None:
-        path = (rev,)
-    else:
+    path: Sequence[str] = (rev,)
+    if history is not None:
         path = revisions_path(int(history["start"]), history["ids"])
         if not path or path[0] != rev or len(path) > generation:
             raise ValueError("_revisions")
-    stubs = tuple(
-        Stub(
-            name=name,
-            content_type=str(told.get("content_type", "application/octet-stream")),
-            length=int(told["length"]),
-            md5=str(told.get("digest", "")).removeprefix("md5-"),
-            revpos=int(told.get("revpos", generation)),
-        )
-        for name, told in (document.pop("_attachments", None) or {}).items()
-    )
+    attached = document.pop("_attachments", None)
+    stubs = tuple(_stubs(attached, generation)) if attached else ()
     deleted = document.pop("_deleted", False) is True
-    for name in [name for name in document if name[:1] == "_"]:
-        del document[name]
+    if "_" in "".join(document):  # a quick look before the exact one
+        for name in [name for name in document if name[:1] == "_"]:
+            del document[name]
     return Revision(document_id, path, deleted=deleted, fields=document, attachments=stubs)
+
+
+def _stubs(told: Mapping[str, Any], generation: int) -> Iterator[Stub]:
+    for name, one in told.items():
+        yield Stub(
+            name=name,
+            content_type=str(one.get("content_type", "application/octet-stream")),
+            length=int(one["length"]),
+            md5=str(one.get("digest", "")).removeprefix("md5-"),
+            revpos=int(one.get("revpos", generation)),
+        )
 
 
 def has_whole_history(document: dict[str, Any], revs: Sequence[str]) -> bool:

@@ -27,7 +27,7 @@ _ALIVE = hashlib.md5(b"0\0", usedforsecurity=False)
 _DELETED = hashlib.md5(b"1\0", usedforsecurity=False)
 
 
-@lru_cache(4096)
+@lru_cache(8192)
 def parse_revision(revision: str) -> tuple[int, str]:
     """`(generation, digest)` of a revision id.
 

@@ -21,6 +21,8 @@ from localsrv.store.reading import Document, attachments_of, document
 class ChangesQuery:
     """Which changes: `since < seq <= until`, at most `limit`; the newest first when `descending`.
 
+    `with_bodies` brings the winners along, and ends the batch early when they take much memory.
+
     `all_leaves` tells every leaf, not only the winner. `ids` leaves out all other documents.
     `with_pending` counts what comes after the batch, which takes time that grows with it.
     """
@@ -35,7 +37,7 @@ class ChangesQuery:
     ids: frozenset[str] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: see `reading.Document`
 class DocumentChange:
     """A document's latest change. `revs` begins with the winner, which is `document` when asked for."""
 
@@ -49,7 +51,7 @@ class DocumentChange:
 
 @dataclass(frozen=True, slots=True)
 class DocumentChanges:
-    """A batch. `last_seq` is where to go on from; `more` that the batch was cut at its limit.
+    """A batch. `last_seq` is where to go on from; `more` that it was cut.
 
     `pending` is None unless asked for.
     """
@@ -60,6 +62,9 @@ class DocumentChanges:
     more: bool = False
 
 
+MOST_TEXT = 4 << 20
+"""Characters of bodies after which a batch ends."""
+
 _Entry = tuple[int, str, str, bool, str | None, CollectionState]
 
 
@@ -68,16 +73,20 @@ def document_changes(connection: Connection, state: CollectionState, query: Chan
     limit = max(query.limit, 1)
     newest = max(newest_change(connection, part) for part in state.parts)
     until = newest if query.until is None else min(newest, query.until)
-    entries = [
-        entry
-        for part in state.parts
-        for entry in (
-            *_live(connection, part, query, until, limit + 1),
-            *(_dead(connection, part, query, until, limit + 1) if part.has_tombstones else ()),
-        )
-    ]
+    entries: list[_Entry] = []
+    ends: list[int] = []
+    for part in state.parts:
+        live, is_cut = _live(connection, part, query, until, limit + 1)
+        entries += live
+        if is_cut:
+            ends.append(live[-1][0])
+        if part.has_tombstones:
+            entries += _dead(connection, part, query, until, limit + 1)
+    if ends:  # what one part tells behind the end of another would leave a gap
+        first, last = (max(ends), until) if query.descending else (0, min(ends))
+        entries = [entry for entry in entries if first <= entry[0] <= last]
     entries.sort(key=lambda entry: entry[0], reverse=query.descending)
-    more = len(entries) > limit
+    more = bool(ends) or len(entries) > limit
     del entries[limit:]
     others = _losing_leaves(connection, state, entries) if query.all_leaves else {}
     numbers = [entry[0] for entry in entries] or [0]
@@ -93,7 +102,8 @@ def document_changes(connection: Connection, state: CollectionState, query: Chan
 
 def _live(
     connection: Connection, part: CollectionState, query: ChangesQuery, until: int, limit: int
-) -> list[_Entry]:
+) -> tuple[list[_Entry], bool]:
+    """Changes of live documents, and whether their bodies were too much for all of them."""
     body = "_body" if query.with_bodies else "NULL"
     wanted, parameters = _ids_condition(query, "_id")
     rows = connection.execute(
@@ -101,7 +111,16 @@ def _live(
         f" ORDER BY _seq {_direction(query)} LIMIT ?",
         (query.since, until, *parameters, limit),
     )
-    return [(seq, i, r, False, text, part) for seq, i, r, text in rows]
+    if not query.with_bodies:
+        return [(seq, i, r, False, None, part) for seq, i, r, _ in rows], False
+    entries: list[_Entry] = []
+    left = MOST_TEXT
+    for seq, i, r, text in rows:
+        entries.append((seq, i, r, False, text, part))
+        left -= len(text)
+        if left <= 0:
+            return entries, True
+    return entries, False
 
 
 def _dead(

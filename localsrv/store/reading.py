@@ -37,7 +37,7 @@ class AttachmentContent:
     path: Path | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, since that triples the time of making one, and feeds make thousands
 class Document:
     """One revision. `body` is JSON text without `_id`, `_rev`, `_attachments`; None when forgotten."""
 

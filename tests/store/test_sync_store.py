@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -262,6 +263,30 @@ async def test_changes_tell_leaves_bodies_and_what_is_left(db: Database) -> None
     assert [c.id for c in some.changes] == ["b"] and some.last_seq == db.last_seq
     end = await db.document_changes("notes", ChangesQuery(since=10**9))
     assert end.changes == [] and end.last_seq == 10**9
+
+
+@pytest.mark.parametrize("descending", [False, True])
+async def test_a_batch_of_changes_ends_when_its_bodies_are_large(db: Database, descending: bool) -> None:
+    """And leaves nothing out: neither documents, nor deleted ones, nor design documents among them."""
+    made = []
+    for n in range(12):
+        await db.put("notes", Edit(f"d{n:02}", {"text": "x" * 1_000_000}))
+        await db.put("notes", Edit(f"_design/d{n:02}", {"text": "x" * 300_000}))
+        gone = await db.put("notes", Edit(f"gone{n:02}", {}))
+        await db.put("notes", Edit(f"gone{n:02}", {}, gone, deleted=True))
+        made += [f"d{n:02}", f"_design/d{n:02}", f"gone{n:02}"]
+    seen: list[str] = []
+    query, sizes = ChangesQuery(with_bodies=True, descending=descending), []
+    while True:
+        batch = await db.document_changes("notes", query)
+        seen += [change.id for change in batch.changes]
+        sizes.append(sum(len(c.document.body or "") for c in batch.changes if c.document))
+        if not batch.more:
+            break
+        edge = {"until": batch.last_seq - 1} if descending else {"since": batch.last_seq}
+        query = replace(query, **edge)
+    assert seen == (made[::-1] if descending else made)
+    assert len(sizes) > 2 and max(sizes) < 10_000_000
 
 
 async def test_a_batch_has_one_source(db: Database) -> None:

@@ -258,7 +258,7 @@ def _plain_edit(revision: Revision, origin: str) -> Edit:
         revision.deleted,
         path=revision.path,
         source=origin,
-        text=revision.text if revision.is_json else None,
+        text=revision.known_text,
     )
 
 

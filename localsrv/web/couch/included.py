@@ -10,7 +10,7 @@ from localsrv.store import reading
 from localsrv.store.database import Database
 from localsrv.store.driver import Connection
 from localsrv.store.reading import Document
-from localsrv.web.couch.answers import text_of
+from localsrv.web.couch.answers import document_text, text_of
 from localsrv.web.couch.contents import Segment
 from localsrv.web.couch.document_json import Show, revisions_text, shown
 from localsrv.web.couch.parameters import Parameters, flag
@@ -43,8 +43,8 @@ class Included:
             losing = await _conflicts(db, name, [d.id for d in documents if d is not None])
         paths: dict[str, tuple[str, ...]] = {}
         if self.revisions:
-            asked = [(d.id, d.rev) for d in documents if d is not None]
-            found = await db.paths(name, asked)
+            asked = [(d.id, d.rev) for d in documents if d is not None and not d.rev.startswith("1-")]
+            found = await db.paths(name, asked) if asked else []
             paths = {i: path for (i, _), path in zip(asked, found, strict=True)}
         return [
             [b"null"] if one is None else self._segments(name, one, losing.get(one.id), paths.get(one.id))
@@ -55,10 +55,11 @@ class Included:
         self, name: str, document: Document, losing: list[str] | None, path: Sequence[str] | None
     ) -> list[Segment]:
         fields = {"_conflicts": text_of(losing)} if losing else {}
-        if path is not None and not document.rev.startswith("1-"):
+        if path is not None:
             fields["_revisions"] = revisions_text(path)
-        show = Show.INLINE if self.attachments else Show.STUBS
-        return shown(name, document, show=show, fields=fields).json
+        if not (self.attachments and document.attachments):
+            return [document_text(document, fields=fields).encode()]
+        return shown(name, document, show=Show.INLINE, fields=fields).json
 
 
 async def _conflicts(db: Database, name: str, ids: Iterable[str]) -> dict[str, list[str]]:

@@ -13,7 +13,7 @@ from localsrv.web.couch.contents import Segment, pieces_of
 from localsrv.web.couch.errors import JSON
 from localsrv.web.headers import decorate, name_request
 
-AT_ONCE = 64 << 10
+AT_ONCE = 256 << 10
 """Bytes that are sent together. An answer that is not longer has a Content-Length."""
 
 _HEADERS = {hdrs.CONTENT_TYPE: JSON, hdrs.CACHE_CONTROL: "must-revalidate"}

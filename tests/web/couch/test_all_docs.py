@@ -153,7 +153,7 @@ async def test_design_and_local_documents(shop: Couch) -> None:
 
 
 async def test_a_long_list_comes_in_parts(couch: Couch) -> None:
-    docs = [{"_id": f"{n:05}", "n": n} for n in range(2500)]
+    docs = [{"_id": f"{n:05}", "n": n, "text": "x" * 200} for n in range(2500)]
     await couch.ask("POST", "/_bulk_docs", json={"docs": docs})
     for parameters, wanted in (
         ("", docs),

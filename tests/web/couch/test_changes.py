@@ -196,7 +196,7 @@ async def test_a_long_feed_comes_in_parts(couch: Couch, monkeypatch: pytest.Monk
     answer = await couch.ask("GET", "/_changes?include_docs=true")
     assert [row["doc"]["n"] for row in answer.json["results"]] == list(range(2500))
     assert answer.headers["Transfer-Encoding"] == "chunked"
-    assert len(limits) == 13 and max(limits) <= 200
+    assert len(limits) == 5 and max(limits) <= 500
     limits.clear()
     back = await couch.get("/_changes?descending=true")
     assert [row["id"] for row in back["results"]] == [d["_id"] for d in reversed(docs)]
