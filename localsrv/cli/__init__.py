@@ -18,6 +18,8 @@ COMMANDS: dict[str, str] = {
     "open": "server:open_page",
     "app": "apps:app",
     "key": "keys:key",
+    "secrets": "secrets:secrets",
+    "vault": "vault:vault",
     "audit": "audit:audit",
     "import": "import_:import_",
     "export": "export:export",

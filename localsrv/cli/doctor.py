@@ -20,7 +20,7 @@ _MARKS = {"ok": "ok  ", "warn": "warn", "fail": "FAIL"}
 @click.command()
 @output.json_option
 def doctor(as_json: bool) -> None:
-    """Check SQLite, folders, settings, port, keyring, disk, app files, clock and names.
+    """Check SQLite, folders, settings, port, vault, disk, app files, clock and names.
 
     Ends with code 1 when a check fails; warnings are no failure.
     """

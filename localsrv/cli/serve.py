@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import click
 
+from localsrv.base.config import Settings
 from localsrv.base.lock import AlreadyRunning, Holder
 from localsrv.base.paths import HOME_VARIABLE, Paths
 from localsrv.base.server_file import RunningServer, find
 from localsrv.cli import output
+
+if TYPE_CHECKING:
+    from localsrv.server.vaults import SealedFile
 
 
 @click.command()
@@ -23,6 +29,8 @@ from localsrv.cli import output
 @click.option(
     "--sample", type=click.Choice(["yes", "no"]), help="Add the sample app, or not, without asking."
 )
+@click.option("--vault-passphrase-fd", "descriptor", type=click.IntRange(0), metavar="N",
+              help="Unlock the sealed vault with the first line of the open file descriptor N.")  # fmt: skip
 @output.json_option
 def serve(
     port: int | None,
@@ -31,6 +39,7 @@ def serve(
     open_app: str | None,
     offer_sample: bool,
     sample: str | None,
+    descriptor: int | None,
     as_json: bool,
 ) -> None:
     """Run the server until Ctrl-C or `localsrv stop`.
@@ -43,6 +52,7 @@ def serve(
     from localsrv.server.process import Start, run  # the largest import; a wrong option is told without it
 
     start = Start.from_environment(paths, {"port": port, "log_level": log_level})
+    start = replace(start, sealed=_unlocked(start.settings, paths, descriptor))
     with_sample = _wants_sample(paths, offer_sample, sample)
 
     async def on_ready(server: RunningServer) -> None:
@@ -62,6 +72,25 @@ def serve(
         run(start, on_ready)
     except AlreadyRunning as error:
         _tell_running(paths, error.holder, with_sample, open_app, as_json)
+
+
+def _unlocked(settings: Settings, paths: Paths, descriptor: int | None) -> SealedFile | None:
+    """The vault's file, unlocked by what a descriptor gives or a person types; None where it is not used."""
+    if settings.vault != "sealed_file":
+        if descriptor is not None:
+            raise click.UsageError('--vault-passphrase-fd is for the setting `vault = "sealed_file"`.')
+        return None
+    from localsrv.cli.passphrases import ask, can_ask, passphrases
+    from localsrv.server import vaults
+
+    def tell(text: str) -> None:
+        click.echo(text, err=True)
+
+    if descriptor is not None:
+        return vaults.unlocked(paths, passphrases(descriptor, "Passphrase")[0], tell)
+    if not can_ask() or find(paths) is not None:  # a second start only says where the first one runs
+        return None
+    return vaults.ask_until_unlocked(paths, lambda question: ask(question, may_be_empty=True), tell)
 
 
 def _wants_sample(paths: Paths, offer: bool, answer: str | None) -> bool:

@@ -40,7 +40,7 @@ def status(as_json: bool) -> None:
     click.echo(f"  settings     {found['config_file']}")
     click.echo(f"  log          {found['log_file']}")
     click.echo(f"  SQLite       {found['sqlite_version']}")
-    click.echo(f"  vault        {vault['state']}" + (f" ({vault['backend']})" if vault["backend"] else ""))
+    click.echo(f"  vault        {vault['message']}")
     click.echo()
     rows = [
         [

@@ -13,6 +13,9 @@ from localsrv.base.server_file import RunningServer
 from localsrv.client import shapes
 from localsrv.client.connection import Connection, path
 
+MOVING_S = 3600.0
+"""How long moving every secret may take: some 60 ms for each in a keyring."""
+
 
 class Client:
     """Methods raise ApiError when the server refuses, NotRunning when it is gone. One thread at a time."""
@@ -277,6 +280,45 @@ class Client:
         """All of it as a stream of NDJSON, newest first."""
         query = "" if event is None else "?" + urlencode({"event": event})
         return self.connection.open("GET", path("audit", "export") + query)
+
+    # ── secrets and the vault ──────────────────────────────────────────────────────────────────────────────
+
+    def secrets(self, app: str | None = None) -> list[shapes.Secret]:
+        """The names of an app's secrets, or without one of all."""
+        found = self._get(*_of_app(app), "secrets")["secrets"]
+        return cast("list[shapes.Secret]", found)
+
+    def set_secret(self, name: str, value: str, app: str | None = None) -> None:
+        """Stores or replaces a secret of an app, or without one of the server."""
+        self.connection.json("PUT", path(*_of_app(app), "secrets", name), {"value": value})
+
+    def remove_secret(self, name: str, app: str | None = None) -> None:
+        self.connection.json("DELETE", path(*_of_app(app), "secrets", name))
+
+    def vault(self) -> shapes.Vaults:
+        return cast(shapes.Vaults, self._get("vault"))
+
+    def unlock_vault(self, passphrase: str, *, create: bool = False) -> shapes.Vaults:
+        """Unlocks the sealed file, or with `create` makes it."""
+        body = {"passphrase": passphrase, "create": create}
+        return cast(shapes.Vaults, self.connection.json("POST", path("vault", "unlock"), body))
+
+    def lock_vault(self) -> shapes.Vaults:
+        return cast(shapes.Vaults, self.connection.json("POST", path("vault", "lock")))
+
+    def change_passphrase(self, old: str, new: str) -> shapes.Vaults:
+        body = {"old": old, "new": new}
+        return cast(shapes.Vaults, self.connection.json("POST", path("vault", "passphrase"), body))
+
+    def move_secrets(self, to: str) -> shapes.MovedSecrets:
+        """Moves every secret to the vault `os_keyring` or `sealed_file`; a keyring takes its time."""
+        with Connection(self.server, timeout_s=MOVING_S) as connection:
+            answer = connection.json("POST", path("vault", "move"), {"to": to})
+        return cast(shapes.MovedSecrets, answer)
+
+
+def _of_app(app: str | None) -> tuple[str, ...]:
+    return () if app is None else ("apps", app)
 
 
 def attachment_path(app: str, collection: str, document: str, name: str) -> str:

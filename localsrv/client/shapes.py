@@ -32,8 +32,43 @@ class AppInfo(TypedDict):
 
 
 class VaultInfo(TypedDict):
+    """`kind` is `os_keyring` or `sealed_file`; `message` says in words how it is."""
+
+    kind: str
     backend: str | None
     state: str
+    message: str
+
+
+class OneVault(VaultInfo):
+    """`entries`: how many secrets it holds, or holds still though they count no longer."""
+
+    entries: int
+
+
+class Vaults(TypedDict):
+    """The vault in use, and all there are."""
+
+    kind: str
+    state: str
+    message: str
+    vaults: list[OneVault]
+
+
+class MovedSecrets(Vaults):
+    """`lost` were listed, but the old vault had them no longer; `left` are yet to be removed from it."""
+
+    moved: int
+    lost: list[str]
+    left: int
+
+
+class Secret(TypedDict):
+    """A secret's name; `app` is None for those of the server, which all apps may use."""
+
+    name: str
+    app: str | None
+    updated_at: str
 
 
 class ListenerInfo(TypedDict):

@@ -9,7 +9,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -19,6 +19,7 @@ from localsrv.base.errors import LocalsrvError
 from localsrv.base.listeners import is_free, who_listens
 from localsrv.base.names import LOOPBACK, addresses
 from localsrv.base.paths import Paths
+from localsrv.vault import OsKeyring, SealedFile, Vault
 
 State = Literal["ok", "warn", "fail"]
 
@@ -97,22 +98,33 @@ def port(paths: Paths) -> Finding:
     return Finding("port", "ok", f"{wanted.port} is free")
 
 
-def keyring(paths: Paths) -> Finding:
-    from localsrv.vault import OsKeyring
+def vault(paths: Paths) -> Finding:
+    """The vault that the settings name: a keyring is tried, a sealed file is read as far as its header."""
+    chosen = _settings(paths)
+    kept: Vault = SealedFile(paths.vault_file)
+    if chosen.vault == "os_keyring":
+        kept = OsKeyring("localsrv:doctor", paths.sealed_folder, timeout_s=chosen.vault_timeout_s)
+    found = asyncio.run(kept.probe())
+    if found.state == "ok" or (found.kind, found.state) == ("sealed_file", "locked"):
+        place = f" at {paths.vault_file}; each start unlocks it" if found.kind == "sealed_file" else ""
+        words = replace(found, state="ok").words.removesuffix(", unlocked")
+        return Finding("vault", "ok", f"{words}{place or ', unlocked'}")
+    is_lost = found.state in ("damaged", "too-new")
+    place = f" ({paths.vault_file})" if found.kind == "sealed_file" else ""
+    return Finding("vault", "fail" if is_lost else "warn", found.words + place, _ADVICE[found.state])
 
-    vault = OsKeyring("localsrv:doctor", paths.sealed_folder, timeout_s=_settings(paths).vault_timeout_s)
-    found = asyncio.run(vault.probe())
-    message = f"{found.state}" + (f" ({found.backend})" if found.backend else "")
-    if found.state == "ok":
-        return Finding("keyring", "ok", message)
-    advice = {
-        "locked": "Unlock it: log in to the desktop, or open the keyring's own program.",
-        "absent": "Apps cannot keep secrets. Start a desktop session with a keyring.",
-        "refused": "It keeps no secrets safe. Install GNOME Keyring, KWallet or KeePassXC.",
-        "silent": "It does not answer. Look for a dialog that waits for you, or log in again.",
-        "failing": "It answers with errors. Open the keyring's own program and look there.",
-    }
-    return Finding("keyring", "warn", message, advice[found.state])
+
+_ADVICE = {
+    "locked": "Unlock it: log in to the desktop, or open the keyring's own program.",
+    "absent": "Until then no secrets can be kept. Log in to a desktop with a keyring, put the file back, or "
+    "choose a sealed file: localsrv secrets move --to sealed_file.",
+    "refused": "Install GNOME Keyring, KWallet or KeePassXC, or choose a sealed file: "
+    "localsrv secrets move --to sealed_file.",
+    "silent": "Look for a dialog that waits for you, or log in again.",
+    "failing": "Open the keyring's own program and look there; or look at the file's place.",
+    "damaged": "Put a copy from a backup in its place. It is left as it is.",
+    "too-new": "Install that version again.",
+}
 
 
 def disk(paths: Paths) -> Finding:
@@ -222,7 +234,7 @@ ALL: tuple[Callable[[Paths], Finding], ...] = (
     folders,
     settings,
     port,
-    keyring,
+    vault,
     disk,
     app_files,
     identity,

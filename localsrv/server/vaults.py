@@ -16,6 +16,8 @@ from localsrv.store.system import System
 from localsrv.store.vault_entries import VaultEntries
 from localsrv.vault import Kind, OsKeyring, SealedFile, Vault, WrongPassphrase
 
+__all__ = ["SealedFile", "Setting", "ask_until_unlocked", "open_vaults", "unlocked"]
+
 _VARIABLE = f"{PREFIX}VAULT"
 _TRIES = 3
 
@@ -53,10 +55,16 @@ async def open_vaults(
     return Vaults(every, in_use, await VaultEntries.open(system), audit, Setting(paths.config_file))
 
 
-def unlocked(paths: Paths, passphrase: str) -> SealedFile:
-    """The sealed file, unlocked. Blocks. Raises WrongPassphrase, VaultError."""
+def unlocked(paths: Paths, passphrase: str, tell: Callable[[str], None]) -> SealedFile:
+    """The sealed file, unlocked. Blocks. One that is not there or damaged is told of, and no reason not to
+    start: everything but the secrets works without it. Raises WrongPassphrase."""
     sealed = SealedFile(paths.vault_file)
-    sealed.unlock_now(passphrase)
+    try:
+        sealed.unlock_now(passphrase)
+    except WrongPassphrase:
+        raise
+    except VaultError as error:
+        tell(" ".join(filter(None, (error.message, error.hint))))
     return sealed
 
 

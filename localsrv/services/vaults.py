@@ -19,7 +19,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from typing import Protocol
 
-from localsrv.base.errors import VaultError
+from localsrv.base.errors import InvalidValue, LocalsrvError, VaultError
 from localsrv.model.scopes import Grant
 from localsrv.services.audit import VAULT_UNLOCK_FAILED, VAULT_UNLOCKED, Audit
 from localsrv.services.unlocking import Unlocking
@@ -107,7 +107,12 @@ class Vaults:
                 await self.entries.put(*self._superseded(name, kind))
             else:
                 await self.entries.put(VaultEntry(kind, name, True, now()))
-            await self.all[kind].set(name, secret)
+            try:
+                await self.all[kind].set(name, secret)
+            except LocalsrvError as error:
+                if known is None and _left_nothing(kind, error):
+                    await self.entries.put(forget=[VaultEntry(kind, name, True, 0)])
+                raise
             await self.entries.put(VaultEntry(kind, name, False, now()), *self._superseded(name, kind))
 
     async def delete(self, name: str) -> bool:
@@ -205,6 +210,13 @@ class Vaults:
     def tell_change(self) -> None:
         for tell in self.on_change:
             tell()
+
+
+def _left_nothing(kind: Kind, error: LocalsrvError) -> bool:
+    """Whether a failed write surely wrote nothing. A keyring that is late or locked may still do it."""
+    if isinstance(error, InvalidValue) or error.code in ("vault-absent", "vault-refused"):
+        return True
+    return kind == "sealed_file" and error.code in ("vault-locked", "vault-damaged", "vault-too-new")
 
 
 def _elsewhere(there: VaultStatus, here: Kind) -> VaultError:

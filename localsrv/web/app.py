@@ -25,8 +25,10 @@ from localsrv.web.admin import (
     keys,
     query,
     replications,
+    secrets,
     server,
     sign,
+    vault,
 )
 from localsrv.web.context import SERVICES, Services
 from localsrv.web.couch import errors as couch_errors
@@ -52,6 +54,8 @@ ADMIN_ROUTES: tuple[Route, ...] = (
     *live.ROUTES,
     *query.ROUTES,
     *sign.ROUTES,
+    *secrets.ROUTES,
+    *vault.ROUTES,
     *keys.ROUTES,
     *codes.ROUTES,
     *audit.ROUTES,

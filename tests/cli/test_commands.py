@@ -66,9 +66,13 @@ def test_status(shop: RunningServer) -> None:
     found = run(shop.home, "status", "--json").json()
     assert (found["running"], found["pid"], found["url"]) == (True, shop.pid, shop.url)
     assert {app["id"]: len(app["collections"]) for app in found["apps"]} == {"default": 0, "shop": 1}
-    assert found["vault"] == {"backend": None, "state": "unused"}
+    words = "the keyring of your desktop"
+    assert found["vault"] == {
+        "kind": "os_keyring", "backend": None, "state": "unused", "message": f"{words}, not used so far"
+    }  # fmt: skip
+    assert words in said.out
     probed = shop.request("GET", "/api/v1/status?vault=probe").json()["vault"]
-    assert probed == {"backend": None, "state": "absent"}
+    assert (probed["state"], probed["message"]) == ("absent", f"{words}, but this session has none")
     assert run(shop.home, "status", "--json").json()["vault"] == probed, "how the last use went"
 
 
@@ -338,7 +342,7 @@ def test_doctor_is_content(shop: RunningServer) -> None:
     ended = run(shop.home, "doctor", "--json")
     found = {finding["check"]: finding for finding in ended.json()}
     assert ended.code == 0, ended.out
-    assert found["keyring"]["state"] == "warn"
+    assert found["vault"]["state"] == "warn"
     assert str(shop.port) in found["port"]["message"]
     assert "ok    SQLite: 3." in run(shop.home, "doctor").out
 

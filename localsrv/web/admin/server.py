@@ -41,7 +41,7 @@ STATUS = obj(
     uptime_s={"type": "number"},
     data_dir=TEXT,
     sqlite_version=TEXT,
-    vault=obj("backend state", backend=TEXT, state=TEXT),
+    vault=obj("*", kind=TEXT, backend=TEXT_OR_NULL, state=TEXT, message=TEXT),
     listeners=array(obj("*", host=TEXT, port=NUMBER, trust=TEXT, app=TEXT_OR_NULL)),
     apps=array(APP),
 )
