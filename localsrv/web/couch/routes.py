@@ -21,6 +21,7 @@ from localsrv.web.couch import (
     scheduler,
     server,
     session,
+    shards,
     views,
 )
 from localsrv.web.routes import Route
@@ -33,6 +34,7 @@ ROUTES: tuple[Route, ...] = (
     *scheduler.ROUTES,
     *databases.ROUTES,
     *maintenance.ROUTES,
+    *shards.ROUTES,
     *bulk.ROUTES,
     *all_docs.ROUTES,
     *changes.ROUTES,

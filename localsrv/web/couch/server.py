@@ -13,7 +13,7 @@ from aiohttp import hdrs, web
 import localsrv
 from localsrv.base.errors import NotFound
 from localsrv.model.scopes import read
-from localsrv.web.context import app, database, grant
+from localsrv.web.context import app, database, grant, param
 from localsrv.web.couch.answers import json_answer
 from localsrv.web.couch.bodies import read_object
 from localsrv.web.couch.bulk import new_ids
@@ -110,6 +110,12 @@ async def membership(request: web.Request) -> web.Response:
     return json_answer({"all_nodes": [NODE], "cluster_nodes": [NODE]})
 
 
+async def node(request: web.Request) -> web.Response:
+    if param(request, "node") not in ("_local", NODE):
+        raise CouchError(404, "not_found", "no such node")
+    return json_answer({"name": NODE})
+
+
 async def cluster_state(request: web.Request) -> web.Response:
     return json_answer({"state": "single_node_enabled"})
 
@@ -143,6 +149,7 @@ ROUTES = (
     _route("POST", "/_dbs_info", some_dbs_info, ANY, "Counts and sizes of some databases"),
     _route("GET", "/_uuids", uuids, ANY, "New ids", query={"count": "How many, at most 1,000."}),
     _route("GET", "/_membership", membership, ANY, "The nodes: this one"),
+    _route("GET", "/_node/{node}", node, ANY, "The name of a node: this one's"),
     _route("GET", "/_cluster_setup", cluster_state, ANY, "What kind of node this is"),
     _route("POST", "/_cluster_setup", set_up, "sync", "Accepted for one node: there is nothing to set up"),
 )

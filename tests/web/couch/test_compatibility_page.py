@@ -36,6 +36,54 @@ DESIGN = {
     "filters": {"few": "function (doc) { return doc.n === 1; }"},
     "_attachments": {"page.txt": {"content_type": "text/plain", "data": "aGk="}},
 }
+KEYS = "function (doc) { emit(doc.n, doc.n); }"
+MADE = {
+    "views": {
+        "plain": {"map": KEYS},
+        "raw": {"map": "doc => { emit(doc.n); emit('x'); emit([]) }", "options": {"collation": "raw"}},
+        **{
+            name: {"map": KEYS, "reduce": function}
+            for name, function in (
+                ("sum", "_sum"),
+                ("count", "_count"),
+                ("stats", "_stats"),
+                ("distinct", "_approx_count_distinct"),
+                ("first", "_first"),
+                ("last", "_last"),
+                ("top", "_top_2"),
+                ("bottom", "_bottom_2"),
+            )
+        },
+    },
+}
+WIDE = {
+    "options": {"include_design": True, "local_seq": True},
+    "views": {
+        "all": {"map": "doc => emit(doc._id)", "reduce": "_count"},
+        "seqs": {"map": "doc => { if (doc._local_seq > 0) emit(null) }", "reduce": "_count"},
+    },
+}
+STRICT = {"validate_doc_update": "function () { throw {forbidden: 'no'} }"}
+
+MEMBERS: dict[str, bytes] = {
+    "views": b'"id":"cid","key":3,"value":3',
+    "_sum": b'"value":6',
+    "_count": b'"value":3',
+    "_stats": b'"sumsqr":14',
+    "_approx_count_distinct": b'"value":3',
+    "_first": b'"value":1',
+    "_last": b'"value":3',
+    "_top_N": b'"value":[3,2]',
+    "_bottom_N": b'"value":[1,2]',
+    "options.include_design": b'"value":7',
+    "options.local_seq": b'"value":7',
+    "options.collation": b'"key":[],"value":null},\n{"id":"ada","key":"x"',
+    "filters": b'"id":"ada"',
+    "validate_doc_update": b'"reason":"no"',
+    "language": b'"_id":"_design/made"',
+}
+"""What the answer of each line about members of design documents holds."""
+
 HELLO = {"hello.txt": {"content_type": "text/plain", "data": "aGVsbG8="}}
 
 
@@ -117,7 +165,9 @@ def _shape(method: str, path: str) -> str:
 def test_the_page_is_read_as_it_is_meant() -> None:
     assert len(LINES) > 200
     assert [str(line) for line in LINES if line.state not in STATES] == []
-    assert {line.kind for line in LINES} == {"request", "parameter"}
+    assert {line.kind for line in LINES} == {"request", "parameter", "member"}
+    members = {line.name for line in LINES if line.kind == "member" and line.state != "not here"}
+    assert members == set(MEMBERS)
     assert [str(line) for line in LINES if line.state != "not here" and line.shown is None] == []
 
 
@@ -148,6 +198,13 @@ class Shop:
         answer = await self.server.ask(method, f"/apps/shop/couch{path}", **options)
         assert answer.status < 300, (method, path, answer.body)
         return answer.json
+
+    async def make_members(self) -> None:
+        """What the lines about members of design documents need besides."""
+        await self._json("PUT", "/shop/_design/made", MADE)
+        await self._json("PUT", "/shop/_design/wide", WIDE)
+        await self._json("PUT", "/strict")
+        await self._json("PUT", "/strict/_design/d", STRICT)
 
     async def make(self) -> None:
         for name in await self._json("GET", "/_all_dbs"):
@@ -215,7 +272,11 @@ async def test_the_page(web_server: WebServer, heading: str) -> None:
         if line.shown is None:
             continue
         await shop.make()
+        if line.kind == "member":
+            await shop.make_members()
         status, body = await shop.run(line.shown)
+        if line.kind == "member" and MEMBERS[line.name] not in body:
+            wrong.append(f"{line} answered {body[:500]!r}")
         if status != line.shown.status:
             wrong.append(f"{line} answered {status}: {body[:200]!r}")
         elif line.kind == "parameter" and line.state == "works":
