@@ -232,6 +232,13 @@ def _one(connection: Connection, sql: str, *parameters: object) -> int:
     return int(connection.execute(sql, parameters).fetchone()[0])
 
 
+def home_of(state: CollectionState, document_id: str) -> CollectionState:
+    """Where a document is to be written. The collection of design documents was made before."""
+    home = state.home(document_id)
+    assert home is not None
+    return home
+
+
 def body_text(document: Mapping[str, Any]) -> str:
     """A document as it is stored: compact JSON in the order the client wrote it. Raises InvalidValue."""
     try:

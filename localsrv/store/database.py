@@ -27,6 +27,7 @@ from localsrv.store import (
     reading,
     rules,
 )
+from localsrv.store.attachments import Attachments
 from localsrv.store.catalog import CollectionState, is_design, newest_change
 from localsrv.store.changes import ChangeBatch
 from localsrv.store.collections import Collections
@@ -35,8 +36,9 @@ from localsrv.store.definitions import known
 from localsrv.store.document_changes import ChangesQuery, DocumentChanges
 from localsrv.store.documents import Documents
 from localsrv.store.driver import Connection
-from localsrv.store.editing import Edit, Editor, ImportResult
+from localsrv.store.editing import Edit, Editor
 from localsrv.store.engine import Transaction
+from localsrv.store.importer import Importer, ImportResult
 from localsrv.store.information import DatabaseInformation, information
 from localsrv.store.listing import AllDocs, AllDocsPage
 from localsrv.store.local_documents import LocalDocument
@@ -70,6 +72,8 @@ class Database:
         documents = Documents(file.journal)
         self._rows = Rows(documents, lambda: file.states, file.options.query_timeout_s)
         self._editor = Editor(documents, file.journal, file.blobs, lambda: file.states)
+        self._attachments = Attachments(documents, file.blobs)
+        self._importer = Importer(documents, file.blobs, lambda: file.states)
         self.mango = Mango(self)
 
     @classmethod
@@ -288,9 +292,9 @@ class Database:
     async def import_documents(
         self, name: str, documents: Sequence[Mapping[str, Any]], review: Review | None = None
     ) -> ImportResult:
-        """Stores documents as they are, tolerantly. See `editing.Editor.import_documents`."""
+        """Stores documents as they are, tolerantly. See `importer.Importer.import_documents`."""
         return await self._file.write(
-            name, lambda tx, state: self._editor.import_documents(tx, state, documents), review
+            name, lambda tx, state: self._importer.import_documents(tx, state, documents), review
         )
 
     async def open_revisions(
@@ -409,10 +413,10 @@ class Database:
         if_match: str | None = None,
         review: Review | None = None,
     ) -> str:
-        """Adds or replaces one attachment and returns the new revision. See `editing.Editor.attach`."""
+        """Adds or replaces one attachment and returns the new revision. See `Attachments.attach`."""
         return await self._file.write(
             name,
-            lambda tx, state: self._editor.attach(
+            lambda tx, state: self._attachments.attach(
                 tx, state, document_id, attachment, content_type, blob, if_match
             ),
             review,
@@ -428,7 +432,9 @@ class Database:
     ) -> str:
         """Removes one attachment and returns the new revision. Raises NotFound."""
         return await self._file.write(
-            name, lambda tx, state: self._editor.detach(tx, state, document_id, attachment, if_match), review
+            name,
+            lambda tx, state: self._attachments.detach(tx, state, document_id, attachment, if_match),
+            review,
         )
 
     def attachment(

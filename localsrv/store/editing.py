@@ -1,19 +1,18 @@
-"""Edits of documents: the sync face's writes, imports, attachments. All run inside an operation."""
+"""Edits of documents, as the sync face writes them. All run inside an operation."""
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
 import orjson
 
-from localsrv.base.errors import BadRequest, InvalidValue, LocalsrvError, NotFound
+from localsrv.base.errors import InvalidValue, LocalsrvError, NotFound
 from localsrv.model import revisions as rev
 from localsrv.store import history, rules
+from localsrv.store.attachments import check_attachment
 from localsrv.store.batches import (
     MIN_BATCH,
     create_all,
@@ -23,7 +22,7 @@ from localsrv.store.batches import (
     whole_histories,
 )
 from localsrv.store.blobs import Blob, Blobs
-from localsrv.store.catalog import CollectionState, canonical, identity_of
+from localsrv.store.catalog import CollectionState, home_of, identity_of
 from localsrv.store.documents import Documents, stale
 from localsrv.store.engine import Transaction
 from localsrv.store.history import (
@@ -32,17 +31,12 @@ from localsrv.store.history import (
     Attachment,
     Current,
     check_id,
-    check_row_id,
 )
 from localsrv.store.journal import Journal
 from localsrv.store.relations import Referrers, check_references
 from localsrv.store.rows import register_fields, remember_fields
-from localsrv.store.rules import Violation
 
 T = TypeVar("T")
-
-MAX_LISTED = 100
-"""Violations told in one answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,47 +70,6 @@ class Edit:
     cause: str | None = None
     text: str | None = None
     """`document` as it is stored (`catalog.body_text`), where somebody has it already."""
-
-
-@dataclass(slots=True)
-class ImportResult:
-    """What an import did. `violations` lists the first of `violation_count`."""
-
-    created: int = 0
-    updated: int = 0
-    unchanged: int = 0
-    violations: list[Violation] = field(default_factory=list)
-    violation_count: int = 0
-
-    def note(self, document_id: str, kind: str, message: str) -> None:
-        """Counts a violation, and keeps it while there are few."""
-        self.violation_count += 1
-        if len(self.violations) < MAX_LISTED:
-            self.violations.append(Violation(document_id, kind, message))
-
-
-def check_attachment(name: str, content_type: str) -> str:
-    """The content type. Raises InvalidValue for a name or content type that cannot be kept."""
-    if (
-        not name
-        or name.startswith("_")
-        or "\0" in name
-        or len(name.encode("utf-8", "replace")) > 1000
-        or not isinstance(content_type, str)
-    ):
-        raise InvalidValue(
-            f"`{name[:80]}` cannot be the name of an attachment, or its type is no text.",
-            code="invalid-attachment",
-            hint="A name has up to 1,000 bytes, no NUL and no `_` at its beginning.",
-        )
-    return content_type
-
-
-def home_of(state: CollectionState, document_id: str) -> CollectionState:
-    """Where a document lies. The collection of design documents is made before one is written."""
-    home = state.home(document_id)
-    assert home is not None
-    return home
 
 
 def alone(tx: Transaction, write: Callable[[], T]) -> T | Exception:
@@ -313,163 +266,3 @@ class Editor:
                     " WHERE excluded.generation > generation",
                     (part.number, peer, orjson.dumps(newest).decode()),
                 )
-
-    # ---- attachments of live documents
-
-    def attach(
-        self,
-        tx: Transaction,
-        state: CollectionState,
-        document_id: str,
-        name: str,
-        content_type: str,
-        blob: Blob,
-        if_match: str | None,
-    ) -> str:
-        """Adds or replaces an attachment by a new revision.
-
-        Raises:
-            NotFound: no such document. Conflict: `if_match` is not its revision. InvalidValue: a bad name.
-        """
-        check_attachment(name, content_type)
-        state = home_of(state, document_id)
-        current = self._live(tx, state, document_id, if_match)
-        self._blobs.register(tx, blob)
-        new = Attachment(name, content_type, blob.sha256)
-        others = [a for a in self._attached(tx, state, current) if a.name != name]
-        return self._documents.extend(
-            tx, state, current, orjson.loads(current.body), attachments=[*others, new]
-        )
-
-    def detach(
-        self, tx: Transaction, state: CollectionState, document_id: str, name: str, if_match: str | None
-    ) -> str:
-        """Removes an attachment by a new revision. Raises NotFound, Conflict."""
-        state = home_of(state, document_id)
-        current = self._live(tx, state, document_id, if_match)
-        attached = self._attached(tx, state, current)
-        left = [a for a in attached if a.name != name]
-        if len(left) == len(attached):
-            raise NotFound(f"`{document_id[:200]}` has no attachment `{name[:200]}`.", code="no-attachment")
-        return self._documents.extend(tx, state, current, orjson.loads(current.body), attachments=left)
-
-    def _attached(self, tx: Transaction, state: CollectionState, current: Current) -> list[Attachment]:
-        return history.attachments(tx.connection, state, current.id, current.rev)
-
-    def _live(
-        self, tx: Transaction, state: CollectionState, document_id: str, if_match: str | None
-    ) -> Current:
-        current = history.current(tx.connection, state, document_id)
-        if current is None:
-            raise NotFound(
-                f"`{state.name}` holds no document `{document_id[:200]}`.",
-                code="no-document",
-                hint="Create the document first.",
-            )
-        if if_match is not None and if_match != current.rev:
-            raise stale(state, document_id)
-        return current
-
-    # ---- import
-
-    def import_documents(
-        self, tx: Transaction, state: CollectionState, documents: Sequence[Mapping[str, Any]]
-    ) -> ImportResult:
-        """Stores documents as they are; what breaks a rule is stored too and listed.
-
-        Each may hold `_id` (without it the key's fields say who it is) and `_attachments` (`{name:
-        {"content_type", "data": base64}}`). A document that is stored already makes no revision.
-
-        Raises:
-            InvalidValue: an id or attachment that cannot be stored, naming the document. Nothing of the
-                call is written then.
-        """
-        result = ImportResult()
-        written: list[tuple[str, dict[str, Any]]] = []
-        for raw in documents:
-            document = {name: value for name, value in raw.items() if not name.startswith("_")}
-            document_id = self._import_id(state, raw, document)
-            attachments = None  # saying nothing of them leaves them as they are
-            if "_attachments" in raw:
-                attachments = self._import_attachments(tx, document_id, raw["_attachments"])
-            if self._import_one(tx, state, document_id, document, attachments, result):
-                written.append((document_id, document))
-        remember_fields(tx, state, set().union(*(d for _, d in written)) - state.known_fields)
-        self._note_violations(tx, state, written, result)
-        return result
-
-    def _import_one(
-        self,
-        tx: Transaction,
-        state: CollectionState,
-        document_id: str,
-        document: dict[str, Any],
-        attachments: list[Attachment] | None,
-        result: ImportResult,
-    ) -> bool:
-        current = history.current(tx.connection, state, document_id)
-        if current is None:
-            self._documents.create(
-                tx, state, document_id, document, attachments=attachments or (), source="import"
-            )
-            result.created += 1
-            return True
-        there = self._attached(tx, state, current) if state.has_attachments else []
-        attachments = there if attachments is None else attachments
-        same_files = sorted(a.hashed for a in there) == sorted(a.hashed for a in attachments)
-        if same_files and canonical(orjson.loads(current.body)) == canonical(document):
-            result.unchanged += 1
-            return False
-        known = {a.hashed: a.revpos for a in there}
-        attachments = [replace(a, revpos=known.get(a.hashed, 0)) for a in attachments]
-        self._documents.extend(tx, state, current, document, attachments=attachments, source="import")
-        result.updated += 1
-        return True
-
-    @staticmethod
-    def _import_id(state: CollectionState, raw: Mapping[str, Any], document: Mapping[str, Any]) -> str:
-        if "_id" in raw:
-            return check_row_id(raw["_id"])
-        key = state.definition.key
-        if not key or any(document.get(k) is None for k in key):
-            wanted = f"`_id` or {', '.join(key)}" if key else "`_id`"
-            raise BadRequest(f"A document to import needs {wanted}.", code="invalid-id")
-        return check_row_id(identity_of(key, document))
-
-    def _import_attachments(self, tx: Transaction, document_id: str, raw: Any) -> list[Attachment]:
-        if not raw:
-            return []
-        out = []
-        try:
-            for name, given in raw.items():
-                content_type = check_attachment(name, given.get("content_type", "application/octet-stream"))
-                data = base64.b64decode(given["data"], validate=True)
-                blob = self._blobs.store(data)
-                self._blobs.register(tx, blob)
-                out.append(Attachment(name, content_type, blob.sha256))
-        except (binascii.Error, AttributeError, KeyError, TypeError, ValueError) as error:
-            raise InvalidValue(
-                f"`{document_id[:200]}`: `_attachments` must be {{name: {{content_type, data in base64}}}}.",
-                code="invalid-attachment",
-            ) from error
-        return out
-
-    def _note_violations(
-        self,
-        tx: Transaction,
-        state: CollectionState,
-        written: Sequence[tuple[str, dict[str, Any]]],
-        result: ImportResult,
-    ) -> None:
-        for document_id, document in written:
-            try:
-                state.shape.checked(document)
-            except LocalsrvError as error:
-                kind = "required" if error.code == "required-field" else "schema"
-                result.note(document_id, kind, error.message)
-            try:
-                rules.check_unique(tx.connection, state, [document_id])
-                check_references(tx.connection, self._states(), state, [(document_id, document)])
-            except LocalsrvError as error:
-                kind = "unique" if error.code == "unique-violation" else "relation"
-                result.note(document_id, kind, error.details or error.message)
