@@ -53,7 +53,8 @@ def parse_json(
         raise _not_json(error, data, where) from error
     if found := inexact_number(data, value, may_be_wide=may_be_wide):
         raise _inexact(*found, where)
-    if not may_hold_nul and b"\\u0000" in data and _holds_nul(value):
+    # One byte is found at once, several are not.
+    if not may_hold_nul and b"\\" in data and b"\\u0000" in data and _holds_nul(value):
         raise InvalidValue(
             f"The {where} holds a NUL character, which a text cannot contain.",
             code="nul",
@@ -169,9 +170,9 @@ def _holds_nul(value: Any) -> bool:
 
 def _is_deep(data: bytes) -> bool:
     """Whether the brackets alone, those in texts included, might nest too deep."""
-    if data.count(b"[") + data.count(b"{") <= MAX_NESTING:
-        return False
     brackets = data.translate(None, _NOT_BRACKETS)
+    if len(brackets) <= 2 * MAX_NESTING:
+        return False
     for _ in range(MAX_NESTING):
         shorter = brackets.replace(b"{}", b"").replace(b"[]", b"")
         if not shorter:

@@ -14,7 +14,7 @@ import orjson
 
 from localsrv.base.errors import LocalsrvError
 from localsrv.model import revisions as rev
-from localsrv.store.catalog import CollectionState, body_text, canonical, is_design
+from localsrv.store.catalog import CollectionState, body_text, canonical
 from localsrv.store.documents import count
 from localsrv.store.engine import Transaction
 from localsrv.store.history import ADD_NODE, SUPERSEDED, WINNER, check_id
@@ -82,10 +82,9 @@ def _first_of_each_id(edits: Sequence[Edit], positions: list[int]) -> list[int]:
 
 def _fits(document_id: str) -> bool:
     try:
-        check_id(document_id)
+        return check_id(document_id)[0] != "_"  # with which only design documents' begin
     except LocalsrvError:
         return False
-    return not is_design(document_id)
 
 
 def create_all(tx: Transaction, journal: Journal, state: CollectionState, edits: Sequence[Edit]) -> list[str]:
@@ -95,7 +94,7 @@ def create_all(tx: Transaction, journal: Journal, state: CollectionState, edits:
     tx.executemany(
         state.insert_sql,
         [
-            (e.id, revision, seq, body_text(e.document), *state.column_values(e.document))
+            (e.id, revision, seq, body_text(e.document))  # a free collection has no columns of its own
             for seq, (e, revision) in enumerate(zip(edits, revisions, strict=True), first)
         ],
     )

@@ -17,7 +17,7 @@ from localsrv.web.couch.drafts import Draft, draft_of
 from localsrv.web.couch.errors import CouchError, row_error
 from localsrv.web.couch.local import PREFIX as LOCAL
 from localsrv.web.couch.local import write_draft
-from localsrv.web.couch.writing import edit_of, write
+from localsrv.web.couch.writing import edit_of, plain_edit_of, write
 from localsrv.web.routes import Face, Route
 
 Result = str | Exception
@@ -78,16 +78,22 @@ async def _write(request: web.Request, drafts: list[Draft], *, new_edits: bool) 
             refused[at] = NOT_ALLOWED
         else:
             try:
-                edits.append(await edit_of(request, name, draft, ident, new_edits=new_edits))
+                edits.append(
+                    await edit_of(request, name, draft, ident, new_edits=new_edits)
+                    if draft.attachments
+                    else plain_edit_of(draft, ident, new_edits=new_edits)
+                )
                 places.append(at)
             except CouchError as error:
                 if error.status == 400:
                     raise
                 refused[at] = error
-    done = dict(zip(places, await write(request, name, edits, new_edits=new_edits), strict=True))
+    results = await write(request, name, edits, new_edits=new_edits)
     if not new_edits:
-        _check_passing(done.values())
-    done.update(refused)
+        _check_passing(results)
+    if len(edits) == len(drafts):
+        return results
+    done = dict(zip(places, results, strict=True)) | refused
     for at in local:
         done[at] = await _local(request, drafts[at])
     return [done[at] for at in range(len(drafts))]

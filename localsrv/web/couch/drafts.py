@@ -43,12 +43,14 @@ def draft_of(document: Any) -> Draft:
     """
     if not isinstance(document, dict):
         raise CouchError(400, "bad_request", "Document must be a JSON object")
-    draft = Draft(document)
+    draft = Draft(document, None, None, False, _NO_ATTACHMENTS, ())
+    if "_id" in document:
+        draft.id = checked_id(document.pop("_id"))
+    if "_" not in "".join(document):  # a quick look before the exact one
+        return draft
     for name in [name for name in document if name[:1] == "_"]:
         value = document.pop(name)
-        if name == "_id":
-            draft.id = checked_id(value)
-        elif name == "_rev":
+        if name == "_rev":
             draft.rev = checked_rev(value)
         elif name == "_deleted" and isinstance(value, bool):
             draft.deleted = value

@@ -45,27 +45,30 @@ async def edit_of(
         CouchError: a stub without attachment (412), attachments that are none, or no revision where
             `new_edits=false` needs one.
     """
-    if not new_edits:
-        check_path(draft)
-    attachments: tuple[NewAttachment, ...] = ()
-    kept: tuple[str, ...] = ()
+    edit = plain_edit_of(draft, document_id, new_edits=new_edits)
     if draft.attachments:
         db, given = database(request), enclosures(draft.attachments)
         stubs = [one for one in given if one.kind is Kind.STUB]
         if stubs:
             ancestors = draft.path[1:] if not new_edits else draft.path[:1]
             check_stubs(db, name, document_id, draft.path, ancestors, stubs, new_edits=new_edits)
-            kept = tuple(stub.name for stub in stubs)
-        attachments = tuple(
+            edit.kept = tuple(stub.name for stub in stubs)
+        edit.attachments = tuple(
             [
                 await _received(request, db, one, followed, new_edits=new_edits)
                 for one in given
                 if one.kind is not Kind.STUB
             ]
         )
+    return edit
+
+
+def plain_edit_of(draft: Draft, document_id: str, *, new_edits: bool = True) -> Edit:
+    """As `edit_of`, without the attachments. Raises CouchError."""
     if new_edits:
-        return Edit(document_id, draft.fields, draft.rev, draft.deleted, attachments, kept)
-    return Edit(document_id, draft.fields, None, draft.deleted, attachments, kept, draft.path)
+        return Edit(document_id, draft.fields, draft.rev, draft.deleted)
+    check_path(draft)
+    return Edit(document_id, draft.fields, None, draft.deleted, path=draft.path)
 
 
 def check_path(draft: Draft) -> None:
@@ -182,7 +185,10 @@ async def write(
     refused = await design.check_updates(db, name, edits, user_of(request), new_edits=new_edits)
     allowed = edits if not any(refused) else [e for e, no in zip(edits, refused, strict=True) if no is None]
     results = iter(await _put(db, name, allowed, new_edits=new_edits) if allowed else ())
-    return [_told(edit, next(results)) if no is None else no for edit, no in zip(edits, refused, strict=True)]
+    answers = [next(results) if no is None else no for no in refused]
+    return [
+        one if isinstance(one, str) else _told(edit, one) for edit, one in zip(edits, answers, strict=True)
+    ]
 
 
 async def write_one(request: web.Request, name: str, edit: Edit, *, new_edits: bool = True) -> str:
