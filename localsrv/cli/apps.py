@@ -56,7 +56,7 @@ def list_apps(as_json: bool) -> None:
     rows = [
         [a["id"], a["title"], len(a["collections"]), output.size(a["size_bytes"]), a["url"]] for a in apps
     ]
-    output.print_table(["app", "title", "collections", "size", "address"], rows)
+    output.print_table(["app", "title", "collections", "size", "address"], rows, shorten="title")
 
 
 @app.command()

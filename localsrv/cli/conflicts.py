@@ -14,6 +14,9 @@ from localsrv.cli import output
 if TYPE_CHECKING:
     from localsrv.client.shapes import Conflict
 
+LONGEST = 300
+"""How much of a value is shown; --json has all of it."""
+
 _app = click.option("--app", default="default", show_default=True, help="The app.")
 
 
@@ -35,30 +38,39 @@ def list_all(collection: str | None, app: str, as_json: bool) -> None:
     elif not found:
         click.echo("There are no conflicts.")
     else:
-        columns = ["collection", "id", "field", "before", "winner", "other", "other's revision"]
-        output.print_table(columns, [row for one in found for row in _rows(one)])
+        for one in found:
+            _tell(one)
+        option = "" if app == "default" else f" --app {app}"
+        output.say(
+            "", f"Settle one: localsrv conflicts resolve COLLECTION ID{option} --choose REVISION", indent=4
+        )
 
 
-def _rows(conflict: Conflict) -> list[list[Any]]:
-    """A row for each field and each side that is not the winner's."""
-    place = [conflict["collection"], conflict["id"]]
-    return [
-        [
-            *place,
-            ".".join(field["path"]),
-            _value(field, "ancestor"),
-            _value(winner),
-            _value(other),
-            other["rev"],
-        ]
-        for field in conflict["differences"]
-        for winner, *others in [field["sides"]]
-        for other in others
-    ]
+def _tell(conflict: Conflict) -> None:
+    """The sides' revisions, and each field that differs: what it was before, and on each side."""
+    output.say("", f"{conflict['collection']}  {conflict['id']}")
+    names = {side["rev"]: _name(at) for at, side in enumerate(conflict["sides"])}
+    for revision, name in names.items():
+        click.echo(f"  {name:<8}{revision}")
+    for field in conflict["differences"]:
+        output.say("  ", ".".join(field["path"]))
+        if "ancestor" in field:
+            _tell_value("before", field["ancestor"])
+        for side in field["sides"]:
+            if "value" in side:
+                _tell_value(names[side["rev"]], side["value"])
+            else:
+                output.say(f"    {names[side['rev']]:<8}", "(not there)")
+    click.echo()
 
 
-def _value(holder: Any, name: str = "value") -> str:
-    return json.dumps(holder[name], ensure_ascii=False) if name in holder else "-"
+def _name(at: int) -> str:
+    return "winner" if at == 0 else "other" if at == 1 else f"other {at}"
+
+
+def _tell_value(name: str, value: Any) -> None:
+    text = output.shortened(output.shown(json.dumps(value, ensure_ascii=False)), LONGEST)
+    output.say(f"    {name:<8}", text, may_break=True)
 
 
 @conflicts.command()

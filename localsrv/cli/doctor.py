@@ -20,7 +20,7 @@ _MARKS = {"ok": "ok  ", "warn": "warn", "fail": "FAIL"}
 @click.command()
 @output.json_option
 def doctor(as_json: bool) -> None:
-    """Check SQLite, folders, settings, port, vault, disk, app files, clock and names.
+    """Check SQLite, folders, settings, ports, vault, disk, app files, clock and names.
 
     Ends with code 1 when a check fails; warnings are no failure.
     """
@@ -30,8 +30,8 @@ def doctor(as_json: bool) -> None:
         output.print_json([asdict(finding) for finding in found])
     else:
         for finding in found:
-            click.echo(f"{_MARKS[finding.state]}  {finding.check}: {finding.message}")
+            output.say(f"{_MARKS[finding.state]}  {finding.check}: ", finding.message, indent=6)
             if finding.advice:
-                click.echo(f"      {finding.advice}")
+                output.say("      ", finding.advice)
     if any(finding.state == "fail" for finding in found):
         raise click.exceptions.Exit(1)

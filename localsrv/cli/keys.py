@@ -68,11 +68,15 @@ def list_keys(as_json: bool) -> None:
     if as_json:
         output.print_json(keys)
         return
+    if not keys:
+        click.echo("There are no keys. Make one: localsrv key create NAME")
+        return
     rows = [
-        [k["id"], k["name"], k["app"], " ".join(k["scopes"]), k["origin"], k["last_used_at"], k["expires_at"]]
+        [k["id"], k["name"], k["app"], output.moment(k["last_used_at"]), output.moment(k["expires_at"])]
         for k in keys
     ]
-    output.print_table(["id", "name", "app", "scopes", "origin", "last used", "expires"], rows)
+    below = [[" ".join(k["scopes"]), *([f"from {k['origin']} alone"] if k["origin"] else [])] for k in keys]
+    output.print_table(["id", "name", "app", "last used", "expires"], rows, shorten="name", below=below)
 
 
 @key.command()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
+import textwrap
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -38,23 +40,83 @@ def print_json(value: Any) -> None:
     click.echo(json.dumps(value, ensure_ascii=False, indent=2))
 
 
-def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """Columns as wide as their widest value, numbers to the right; a line break or control shows escaped."""
+SHORTEST = 8
+"""Columns that a shortened value keeps."""
+
+
+def columns() -> int:
+    """How wide the terminal is; 80 where there is none to ask."""
+    return max(shutil.get_terminal_size().columns, 40)
+
+
+def say(label: str, text: str, *, indent: int | None = None, may_break: bool = False) -> None:
+    """A line that begins with `label`; what does not fit goes below it, indented as far as the label.
+
+    Addresses, paths and other long words stay whole, unless they `may_break`.
+    """
+    lines = textwrap.wrap(
+        shown(text),
+        columns(),
+        initial_indent=label,
+        subsequent_indent=" " * (width(label) if indent is None else indent),
+        break_long_words=may_break,
+        break_on_hyphens=False,
+    )
+    for line in lines or [label.rstrip()]:
+        click.echo(line)
+
+
+def advise(label: str, error: Mapping[str, str | None]) -> None:
+    """An error as a person reads it: what is wrong, and below it what to do."""
+    say(label, error.get("message") or "")
+    if error.get("hint"):
+        say(" " * width(label), error.get("hint") or "")
+
+
+def print_table(
+    names: Sequence[str],
+    rows: Sequence[Sequence[Any]],
+    *,
+    shorten: str | None = None,
+    below: Sequence[Sequence[str]] = (),
+) -> None:
+    """Columns as wide as their widest value, numbers to the right; a line break or control shows escaped.
+
+    The column `shorten` gives way when the table is wider than the terminal. `below` has for each row what is
+    said of it on lines of its own.
+    """
     texts = [[shown(value) for value in row] for row in rows]
     are_numbers = [
         bool(rows) and all(isinstance(row[at], int | float | None) for row in rows)
-        for at in range(len(columns))
+        for at in range(len(names))
     ]
     widths = [
         max(width(name), *(width(row[at]) for row in texts)) if texts else width(name)
-        for at, name in enumerate(columns)
+        for at, name in enumerate(names)
     ]
-    for row in [list(columns), ["-" * size for size in widths], *texts]:
+    if shorten is not None:
+        at = names.index(shorten)
+        over = sum(widths) + 2 * (len(widths) - 1) - columns()
+        widths[at] = min(widths[at], max(widths[at] - over, width(shorten), SHORTEST))
+        for row in texts:
+            row[at] = shortened(row[at], widths[at])
+    for number, row in enumerate([list(names), ["-" * size for size in widths], *texts], -2):
         cells = [
             _padded(text, size, right=is_number)
             for text, size, is_number in zip(row, widths, are_numbers, strict=True)
         ]
         click.echo("  ".join(cells).rstrip())
+        for line in below[number] if below and number >= 0 else ():
+            say("    ", line)
+
+
+def shortened(text: str, most: int) -> str:
+    """A text that takes at most `most` columns; `…` stands for what is left out at its end."""
+    if width(text) <= most:
+        return text
+    while width(text) > most - 1:
+        text = text[:-1]
+    return text + "…"
 
 
 def shown(value: Any) -> str:
@@ -88,6 +150,11 @@ def size(count: int) -> str:
             break
         amount /= 1000
     return f"{amount:.0f} {unit}" if unit == "B" or amount >= 100 else f"{amount:.1f} {unit}"
+
+
+def moment(text: str | None) -> str:
+    """A time as the server tells it, for a person: `2026-11-22 22:49`, in UTC."""
+    return "" if text is None else text[:16].replace("T", " ")
 
 
 def duration(seconds: float) -> str:

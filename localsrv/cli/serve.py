@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
 from dataclasses import replace
@@ -60,10 +61,10 @@ def serve(
             output.print_json({"url": server.url, "port": server.port, "pid": server.pid})
         else:
             click.echo(f"localsrv {server.version} at {server.url}  (Ctrl-C stops it)")
+            if start.settings.couchdb_port:
+                await asyncio.to_thread(_tell_couchdb, paths)
         sys.stdout.flush()
         if with_sample or open_app is not None:
-            import asyncio
-
             from localsrv.cli.first_start import welcome
 
             await asyncio.to_thread(welcome, server, with_sample, open_app, as_json)
@@ -91,6 +92,14 @@ def _unlocked(settings: Settings, paths: Paths, descriptor: int | None) -> Seale
     if not can_ask() or find(paths) is not None:  # a second start only says where the first one runs
         return None
     return vaults.ask_until_unlocked(paths, lambda question: ask(question, may_be_empty=True), tell)
+
+
+def _tell_couchdb(paths: Paths) -> None:
+    from localsrv.cli.server import tell_couchdb
+    from localsrv.client import connect
+
+    with connect(paths) as client:
+        tell_couchdb(client.status()["couchdb"], "CouchDB ")
 
 
 def _wants_sample(paths: Paths, offer: bool, answer: str | None) -> bool:

@@ -11,6 +11,7 @@ from localsrv.cli.arguments import app_argument
 from localsrv.cli.browser import has_display, open_in_browser
 from localsrv.cli.ending import NOT_RUNNING
 from localsrv.client import NotRunning, connect
+from localsrv.client.shapes import CouchdbInfo
 from localsrv.client.starting import wait_until_stopped
 
 
@@ -40,7 +41,8 @@ def status(as_json: bool) -> None:
     click.echo(f"  settings     {found['config_file']}")
     click.echo(f"  log          {found['log_file']}")
     click.echo(f"  SQLite       {found['sqlite_version']}")
-    click.echo(f"  vault        {vault['message']}")
+    output.say("  vault        ", vault["message"])
+    tell_couchdb(found.get("couchdb"), "  CouchDB      ")
     click.echo()
     rows = [
         [
@@ -52,10 +54,21 @@ def status(as_json: bool) -> None:
         ]
         for app in found["apps"]
     ]
-    output.print_table(["app", "collections", "documents", "size", "address"], rows)
+    output.print_table(["app", "collections", "documents", "size", "address"], rows, shorten="app")
     for app in found["apps"]:
         if (why := app["error"]) is not None:
-            click.echo(" ".join(filter(None, (f"{app['id']}: {why['message']}", why["hint"]))))
+            output.say(f"{app['id']}: ", " ".join(filter(None, (why["message"], why["hint"]))))
+
+
+def tell_couchdb(found: CouchdbInfo | None, label: str) -> None:
+    """Where the sync face's own port is, or why it is not."""
+    if found is None:
+        return
+    if found["error"] is not None:
+        output.say(label, f"NOT at {found['url']} (app {found['app']})")
+        output.advise(" " * len(label), found["error"])
+    else:
+        output.say(label, f"{found['url']} (app {found['app']})")
 
 
 @click.command()

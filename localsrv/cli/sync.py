@@ -125,12 +125,21 @@ def list_all(app: str, as_json: bool) -> None:
         click.echo(f"Nothing is kept in step in {app}.")
         return
     columns = ["name", "state", "written", "refused", "bytes", "per second", "left"]
-    output.print_table(columns, [_row(one) for one in found])
+    output.print_table(columns, [_row(one) for one in found], shorten="name")
     for one in found:
         source, target = (output.shown(_side(one["definition"].get(side))) for side in ("source", "target"))
-        click.echo(f"\n{output.shown(one['id'])}\n  from {source}\n  to {target}")
+        click.echo(f"\n{output.shown(one['id'])}\n  from {source}\n  to   {target}")
         if one["error"]:
-            click.echo(f"  problem: {output.shown(one['error'])}")
+            _tell_problem("  problem: ", one)
+
+
+def _tell_problem(label: str, one: Replication) -> None:
+    """What is wrong, and below it what to do and when it is tried again."""
+    output.say(label, str(one["error"]), indent=4)
+    if one["hint"]:
+        output.say("    ", one["hint"])
+    if one["next_try_at"]:
+        output.say("    ", f"It is tried again at {one['next_try_at']}, or with localsrv sync now.")
 
 
 def _row(one: Replication) -> list[Any]:
@@ -210,7 +219,12 @@ def log(name: str, app: str, limit: int, as_json: bool) -> None:
     if as_json:
         output.print_json(entries)
         return
-    output.print_table(["at", "what", "more"], [[e["at"], e["kind"], e["text"]] for e in entries])
+    if not entries:
+        click.echo(f"Nothing has happened to {name} yet.")
+    for entry in entries:
+        output.say(
+            f"{entry['at']}  ", f"{entry['kind']}: {entry['text']}" if entry["text"] else entry["kind"]
+        )
 
 
 def _tell(found: list[Replication], as_json: bool, *, waited: bool = False) -> int:
@@ -224,6 +238,9 @@ def _tell(found: list[Replication], as_json: bool, *, waited: bool = False) -> i
         written = one["progress"]["docs_written"]
         fares = f"{one['state']}, {written:,} {'document' if written == 1 else 'documents'} written"
         is_stopped = one["state"] in ("paused", "completed") or not one["error"]
-        click.echo(f"{one['id']}: {fares if is_stopped else one['state'] + ', ' + str(one['error'])}")
+        if is_stopped:
+            click.echo(f"{one['id']}: {fares}")
+        else:
+            _tell_problem(f"{one['id']}: {one['state']}, ", one)
     failures = ("failed", "crashing") if waited else ("failed",)
     return ending.FAILED if any(one["state"] in failures for one in found) else ending.OK

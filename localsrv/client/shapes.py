@@ -78,6 +78,15 @@ class ListenerInfo(TypedDict):
     app: str | None
 
 
+class CouchdbInfo(TypedDict):
+    """The sync face's own port. `error` is why nothing can be reached there: `code`, `message`, `hint`."""
+
+    url: str
+    port: int
+    app: str
+    error: dict[str, str | None] | None
+
+
 class Status(TypedDict):
     version: str
     device_id: str
@@ -91,6 +100,7 @@ class Status(TypedDict):
     sqlite_version: str
     vault: VaultInfo
     listeners: list[ListenerInfo]
+    couchdb: CouchdbInfo | None
     apps: list[AppInfo]
 
 
@@ -157,6 +167,7 @@ class Replication(TypedDict):
     definition: dict[str, Any]
     state: str
     error: str | None
+    hint: str | None
     errors: int
     next_try_at: str | None
     started_at: str | None

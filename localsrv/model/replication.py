@@ -19,6 +19,7 @@ from typing import Any, Literal
 from urllib.parse import quote, unquote, urlsplit
 
 from localsrv.base.errors import InvalidValue
+from localsrv.model.schema import COUCH_NAME
 
 Side = Literal["source", "target"]
 SIDES: tuple[Side, Side] = ("source", "target")
@@ -241,6 +242,14 @@ def _endpoint(value: Any, side: Side) -> tuple[Endpoint, Credentials]:
                 f"A database here needs no `auth` or `headers` in `{side}`.",
                 details=side,
                 hint="The address of another server begins with http:// or https://.",
+            )
+        if not COUCH_NAME.match(url):
+            raise InvalidValue(
+                f"`{url[:80]}` in `{side}` cannot be the name of a database here.",
+                code="invalid-database-name",
+                details=side,
+                hint="A name begins with a small letter and holds a-z, 0-9 and _ $ ( ) + - /. The address "
+                "of another server begins with http:// or https://.",
             )
         return Endpoint(database=url), NO_CREDENTIALS
     clean, user, password = _split_url(url, side)

@@ -15,6 +15,8 @@ from localsrv.base.errors import LocalsrvError
 
 LONGEST_REASON = 300
 
+NO_COUCHDB = "Is this the address of a CouchDB database, such as https://host:5984/name?"
+
 _PASSING = frozenset(
     {
         "enospc",
@@ -109,6 +111,22 @@ def from_client(error: BaseException, where: str) -> PeerError:
     return PeerLost(f"The connection to {where} broke.", details=_words(error))
 
 
+def _refused(status: int, where: str, words: str) -> PeerRefused:
+    if status == 401:
+        return PeerRefused(
+            f"{where} refuses the name or the password.",
+            details=words,
+            hint="For a localsrv they are a key's name and its token; the key may have been revoked. Remove "
+            "this replication and add it again with --user.",
+        )
+    return PeerRefused(
+        f"{where} does not allow this.",
+        code="peer-forbidden",
+        details=words,
+        hint="A localsrv wants a key of that app with the scope sync; a CouchDB, a member of the database.",
+    )
+
+
 def _words(error: BaseException) -> str:
     cause = getattr(error, "os_error", None) or error
     text = getattr(cause, "strerror", None)
@@ -128,10 +146,20 @@ def from_status(status: int, body: object, where: str, retry_after: str | None) 
             hint="Give the address that it redirects to, if you trust it.",
         )
     if status in (401, 403):
-        code = "peer-unauthorized" if status == 401 else "peer-forbidden"
-        return PeerRefused(f"{where} refuses the credentials.", code=code, details=words)
+        return _refused(status, where, words)
     if status == 404:
-        return PeerMissing(f"{where} has no such database or document.", details=words)
+        return PeerMissing(
+            f"{where} has no such database or document.",
+            details=words,
+            hint=None if "error" in told else NO_COUCHDB,  # CouchDB always says what `error` it is
+        )
+    if status == 421:
+        return PeerGarbage(
+            f"{where} does not answer to that name.",
+            code="peer-421",
+            details=words,
+            hint="A localsrv answers to its own port alone: a tunnel needs the same port on both ends.",
+        )
     if status == 413:
         return PeerTooLarge(f"{where} refuses a request of that size.", details=words)
     if status in (408, 425, 429) or status >= 500:

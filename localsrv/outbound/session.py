@@ -172,9 +172,7 @@ class Session:
             raise errors.PeerGarbage(f"{self.where} answers JSON that nests too deep.") from None
         except orjson.JSONDecodeError:
             kind = "HTML" if data.lstrip()[:1] == b"<" else "something that is not JSON"
-            raise errors.PeerGarbage(
-                f"{self.where} answers {kind}.", hint="Is this the address of a CouchDB database?"
-            ) from None
+            raise errors.PeerGarbage(f"{self.where} answers {kind}.", hint=errors.NO_COUCHDB) from None
 
     async def _error_body(self, response: aiohttp.ClientResponse) -> Any:
         """The JSON of a refusal, if it has any; at most one chunk of it is looked at."""

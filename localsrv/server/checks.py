@@ -98,6 +98,27 @@ def port(paths: Paths) -> Finding:
     return Finding("port", "ok", f"{wanted.port} is free")
 
 
+def couchdb(paths: Paths) -> Finding:
+    """The sync face's own port, which is tried once at the server's start."""
+    wanted = _settings(paths)
+    if not wanted.couchdb_port:
+        return Finding("CouchDB port", "ok", "none is set (couchdb_port in config.toml)")
+    running = server_file.find(paths)
+    where = f"http://localhost:{wanted.couchdb_port} (app {wanted.couchdb_app})"
+    if all(is_free(host, wanted.couchdb_port) for host in wanted.hosts):
+        if running is None:
+            return Finding("CouchDB port", "ok", f"{wanted.couchdb_port} is free")
+        message = f"Nothing answers at {where}."
+        advice = "Start localsrv again: the setting is read, and the port taken, at its start."
+        return Finding("CouchDB port", "warn", message, advice)
+    by = who_listens(wanted.couchdb_port)
+    if running is not None and (by is None or by.endswith(f"(process {running.pid})")):
+        return Finding("CouchDB port", "ok", where)
+    message = f"{wanted.couchdb_port} is taken by {by or 'another program'}."
+    advice = "End that program, or set another `couchdb_port` in config.toml. Then start localsrv again."
+    return Finding("CouchDB port", "warn", message, advice)
+
+
 def vault(paths: Paths) -> Finding:
     """The vault that the settings name: a keyring is tried, a sealed file is read as far as its header."""
     chosen = _settings(paths)
@@ -234,6 +255,7 @@ ALL: tuple[Callable[[Paths], Finding], ...] = (
     folders,
     settings,
     port,
+    couchdb,
     vault,
     disk,
     app_files,

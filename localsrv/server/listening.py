@@ -74,6 +74,13 @@ class Listening:
         try:
             self._couch_opened = await self.open_port(self._couch.port, False)
         except LocalsrvError as error:
+            self._couch.error = LocalsrvError(
+                error.message,
+                code=error.code,
+                details=error.details,
+                hint=f"End that program, or set another couchdb_port than {self._couch.port} in config.toml. "
+                "Then start localsrv again.",
+            )
             _log.warning("couchdb_port is not served", extra={"fields": {**fields, "why": error.message}})
             return
         _log.info("couchdb_port", extra={"fields": fields})

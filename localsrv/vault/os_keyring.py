@@ -118,7 +118,8 @@ class OsKeyring:
             raise
         except LocalsrvError:
             raise
-        except Exception as error:
+        except Exception as error:  # each backend has errors of its own, from D-Bus to Windows
+            _log.warning("the keyring failed", extra={"fields": {"error": type(error).__name__}})
             failure = _failed(error)
             self._note(_STATES.get(failure.code, "failing"))
             raise failure from None  # the cause may quote the secret
@@ -140,7 +141,8 @@ class OsKeyring:
         try:
             async with asyncio.timeout(min(1.0, self._timeout_s)):
                 return _locked() if await outcome else _silent(self._timeout_s)
-        except Exception:  # a hung service times out here too, or answers with any error of its own
+        except Exception as error:  # a hung service times out here too, or answers with any error of its own
+            _log.info("a silent keyring", extra={"fields": {"error": type(error).__name__}})
             return _silent(self._timeout_s)
 
 

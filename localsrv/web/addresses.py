@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from localsrv.base.errors import LocalsrvError
 from localsrv.model.schema import APP_ID
 from localsrv.services.ports import LOOPBACK_NAMES, origins
 
@@ -29,12 +30,20 @@ class Site:
     is_couch: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class CouchPort:
-    """The port whose root is one app's sync face, for programs that know CouchDB's addresses only."""
+    """The port whose root is one app's sync face, for programs that know CouchDB's addresses only.
+
+    `error` says why it is not served, once that was tried.
+    """
 
     port: int
     app: str
+    error: LocalsrvError | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://localhost:{self.port}"
 
 
 @dataclass(frozen=True, slots=True)

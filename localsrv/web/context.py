@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from localsrv.base.errors import Forbidden, NotFound, Unauthenticated
+from localsrv.model.scopes import ADMIN
 from localsrv.web.flight import Flight
 from localsrv.web.headers import Cors
 
@@ -133,6 +134,9 @@ def require(request: web.Request, *scopes: str) -> None:
 
 
 def scope_missing(scope: str) -> Forbidden:
+    """The error of a key that lacks a scope. What begins with an underscore is for admins alone."""
+    if scope.startswith("_"):
+        scope = ADMIN
     return Forbidden(
         f"This key lacks the scope `{scope}`.",
         code="scope-missing",

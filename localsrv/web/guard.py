@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from aiohttp import hdrs, web
 from multidict import istr
 
-from localsrv.base.errors import BadRequest
+from localsrv.base.errors import BadRequest, NotFound
 from localsrv.web.addresses import Addresses, Site
 from localsrv.web.errors import ForeignOrigin, MisdirectedRequest
 from localsrv.web.headers import Cors, allow_origin
@@ -47,11 +47,20 @@ class Guard:
         """What the Host header names at a port of this server (`Addresses.site`).
 
         Raises:
-            BadRequest: there is none. MisdirectedRequest: it names nothing of ours.
+            BadRequest: there is none. MisdirectedRequest: it names nothing of ours. NotFound: the port is an
+            app's sync face, and there is no such app.
         """
         if host is None:
             raise BadRequest("The Host header is missing.", code="malformed-header")
         found = self.addresses.site(host, port)
+        if found is not None and found.is_couch and found.app is not None and not self.is_app(found.app):
+            raise NotFound(
+                f"There is no app `{found.app}`, which the setting couchdb_app names for this port.",
+                code="app-not-found",
+                details=found.app,
+                hint=f"Make it (localsrv app add --id {found.app}), or name another app in config.toml "
+                "and start localsrv again.",
+            )
         if found is None or (found.app is not None and not self.is_app(found.app)):
             raise MisdirectedRequest(
                 "This server does not answer to that name.",

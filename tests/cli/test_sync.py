@@ -74,6 +74,57 @@ def test_a_life(two: tuple[RunningServer, RunningServer], database: Callable[[st
     assert "no replication `copy`" in missing.err
 
 
+def test_a_name_that_no_database_can_have_is_refused_at_once(
+    two: tuple[RunningServer, RunningServer],
+) -> None:
+    here, there = two
+    done = run(here.home, "sync", "add", "Notes", f"{there.url_by_address}{COUCH}/notes")
+    assert done.code != 0 and "`Notes`" in done.err and "small letter" in done.err
+    assert told(here.home, "list") == []
+
+
+PROBLEMS = [
+    ("closed", "http://127.0.0.1:{free}/x", "peer_unreachable", "the other server running?"),
+    ("html", "{there}/", "", "address of a CouchDB database"),
+    ("unsigned", "{there}/apps/default/couch/x", "peer_unauthorized", "--user"),
+]
+
+
+@pytest.mark.parametrize(("name", "address", "code", "hint"), PROBLEMS, ids=[p[0] for p in PROBLEMS])
+def test_problems_say_what_to_do(
+    two: tuple[RunningServer, RunningServer],
+    database: Callable[[str], str],
+    free_port: int,
+    name: str,
+    address: str,
+    code: str,
+    hint: str,
+) -> None:
+    here, there = two
+    database(name)
+    url = address.format(free=free_port, there=there.url_by_address) + ("none" if name == "html" else "")
+    done = run(here.home, "sync", "add", name, url, "--push", "--wait")
+    assert done.code == 1 and code in done.out
+    listed, log = run(here.home, "sync", "list"), run(here.home, "sync", "log", name)
+    for said in (done.out, listed.out, log.out):
+        assert hint in " ".join(said.split()), said
+        long = [line for line in said.splitlines() if len(line) > 80 and "://" not in line]
+        assert long == []
+    assert run(here.home, "sync", "remove", name).code == 0
+
+
+def test_a_database_that_is_missing_over_there(
+    two: tuple[RunningServer, RunningServer], database: Callable[[str], str]
+) -> None:
+    here = two[0]
+    name = database("lonely")
+    body = {"id": name, "source": name, "target": "nowhere", "continuous": True}
+    assert here.request("POST", "/api/v1/apps/default/replications", body).status == 201
+    (found,) = run(here.home, "sync", "now", name, "--wait", "--json").json()
+    assert found["error"].startswith("db_not_found") and "no database nowhere" in found["hint"]
+    assert run(here.home, "sync", "remove", name).code == 0
+
+
 def test_without_a_keyring_credentials_are_refused_with_a_hint(
     two: tuple[RunningServer, RunningServer], database: Callable[[str], str]
 ) -> None:

@@ -228,3 +228,16 @@ async def test_system_databases_are_written_by_their_service_alone(
     answer = await shop.ask(method, url, **options)
     assert (answer.status, "_replicator" in answer.json["message"]) == (403, True), answer.body
     assert db.collection("_replicator").documents == 0
+
+
+async def test_system_databases_are_no_collections_of_the_app(shop: WebServer) -> None:
+    before = (await shop.ask("GET", "/api/v1/apps/shop")).json["collections"]
+    assert (await shop.ask("PUT", "/apps/shop/couch/_replicator")).status in (201, 412)
+    assert (await shop.ask("GET", "/api/v1/apps/shop")).json["collections"] == before
+    listed = (await shop.ask("GET", "/api/v1/apps/shop/collections")).json["collections"]
+    assert [one["name"] for one in listed] == sorted(one["name"] for one in before)
+    assert "_replicator" in (await shop.ask("GET", "/apps/shop/couch/_all_dbs")).json
+    key = await shop.key("shop", "sync")
+    refused_ = await shop.ask("GET", "/apps/shop/rest/v1/_replicator", token=key)
+    assert (refused_.status, refused_.json["details"]) == (403, "admin")
+    assert refused_.json["hint"].endswith("--scope admin")

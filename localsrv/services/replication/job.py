@@ -137,9 +137,12 @@ class Job:
             except LocalsrvError as error:
                 moved = self.progress.counts.docs_written > before
                 await self._failed(error, 1 if moved else self.status.errors + 1)
-            except Exception as error:
+            except Exception as error:  # a defect of ours; the replication goes on when it is mended
                 _log.exception("a replication failed", extra={"fields": {"replication": self.key.id}})
-                await self._failed(LocalsrvError(f"Something went wrong: {type(error).__name__}."), 1)
+                defect = LocalsrvError(
+                    f"Something went wrong: {type(error).__name__}.", hint="The server's log says more."
+                )
+                await self._failed(defect, self.status.errors + 1)
             else:
                 self.status.errors, self.status.error = 0, None
                 await self._be("completed", self._counts())
@@ -164,12 +167,12 @@ class Job:
         self.status.errors, self.status.error = errors, error
         is_final = isinstance(error, InvalidValue) and not isinstance(error, PeerError)
         if is_final or not (self._is_persistent or self.definition.continuous):
-            await self._be("failed", words(error))
+            await self._be("failed", with_hint(error))
             if not self.result.done():
                 self.result.set_exception(error)
                 self.result.exception()  # nobody may be waiting for it
             return
-        await self._be("crashing", words(error), kind="crashed")
+        await self._be("crashing", with_hint(error), kind="crashed")
 
     async def _pause(self) -> None:
         error = self.status.error
@@ -206,3 +209,14 @@ def words(error: LocalsrvError) -> str:
     """An error as one line of a log, as CouchDB's `db_not_found: could not open …`."""
     told = f" ({error.details})" if error.details else ""
     return f"{error.code.replace('-', '_')}: {error.message}{told}"
+
+
+def with_hint(error: LocalsrvError) -> str:
+    """As `words`, and what to do."""
+    said = words(error)
+    return f"{said}{'' if said.endswith(('.', ')')) else '.'} {error.hint}" if error.hint else said
+
+
+def told(error: LocalsrvError) -> dict[str, Any]:
+    """An error as it is kept of a replication. `hint` is for people: CouchDB knows none."""
+    return {"error": words(error)} | ({"hint": error.hint} if error.hint else {})

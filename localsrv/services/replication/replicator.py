@@ -23,7 +23,7 @@ from localsrv.outbound.couch_peer import CouchPeer
 from localsrv.outbound.network import NetworkWatch
 from localsrv.services.apps import Apps
 from localsrv.services.design import Design
-from localsrv.services.replication.job import Job, Key, words
+from localsrv.services.replication.job import Job, Key, told, with_hint
 from localsrv.services.replication.local_peer import LocalPeer
 from localsrv.services.replication.news import News
 from localsrv.services.replication.peer import Peer
@@ -236,8 +236,8 @@ class Replicator:
             self._refuse_duplicate(app, document, ident)
             job = self._make(Key(app, ident, document), definition, is_persistent=True)
         except LocalsrvError as error:
-            await self._put(replace(row, state="failed", errors=1, info={"error": words(error)}))
-            await self._store.note(app, document, "failed", words(error))
+            await self._put(replace(row, state="failed", errors=1, info=told(error)))
+            await self._store.note(app, document, "failed", with_hint(error))
             return
         self._jobs[job.key] = job
         job.start()
@@ -444,7 +444,7 @@ class Replicator:
         if row is None or row.is_paused:  # it is being stopped
             return
         status = job.status
-        info = {"error": words(status.error)} if status.error else job.progress.info()
+        info = told(status.error) if status.error else job.progress.info()
         for refusal in list(job.progress.refusals) if kind in ("completed", "crashed") else ():
             reason = f"{refusal.id} {refusal.rev}: {refusal.error}: {refusal.reason}"
             await self._store.note(job.key.app, job.key.document, "refused", reason[:500])

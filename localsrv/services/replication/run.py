@@ -117,7 +117,18 @@ class Run:
         try:
             return await peer.information()
         except (NotFound, PeerMissing) as error:
-            raise DatabaseMissing(f"could not open {peer.label}", details=error.details) from error
+            raise DatabaseMissing(
+                f"could not open {peer.label}", details=error.details, hint=self._how_to_open(peer, error)
+            ) from error
+
+    def _how_to_open(self, peer: Peer, error: LocalsrvError) -> str:
+        if isinstance(error, PeerMissing) and error.hint:
+            return error.hint
+        if peer.is_local:
+            return f"There is no database {peer.label} in this app. Make it, or name another."
+        if peer is self._target:
+            return "Make the database over there, or remove this replication and add it again with --create."
+        return "Is the name at the end of the address right? Nothing over there can be read until it exists."
 
     async def _start(self) -> Start:
         given = self._options.since
@@ -157,7 +168,7 @@ class Run:
             if task is not None and not task.cancelling():  # the file was closed: nobody asked us to stop
                 await queue.put(None)
             raise
-        except Exception:
+        except Exception:  # of whatever kind: whoever waits for the queue must not wait for ever
             await queue.put(None)
             raise
         await queue.put(None)

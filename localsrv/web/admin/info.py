@@ -32,7 +32,9 @@ def collection_info(database: Database, name: str) -> Json:
 
 
 def collections_info(database: Database) -> list[Json]:
-    return [collection_info(database, name) for name in sorted(database.collections)]
+    """The collections that hold people's documents: CouchDB's system databases are none of them."""
+    names = sorted(name for name in database.collections if not name.startswith("_"))
+    return [collection_info(database, name) for name in names]
 
 
 async def changed_at(app: App) -> str:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from aiohttp import web
 
 import localsrv
-from localsrv.base.errors import InvalidValue
+from localsrv.base.errors import InvalidValue, NotFound
 from localsrv.web.admin.answers import json_answer
-from localsrv.web.admin.info import APP, FLAG, NUMBER, TEXT, TEXT_OR_NULL, app_info, array, obj
-from localsrv.web.context import services
+from localsrv.web.admin.info import APP, FLAG, NUMBER, TEXT, TEXT_OR_NULL, Json, app_info, array, obj
+from localsrv.web.context import Services, services
 from localsrv.web.routes import ADMIN, OPEN, Route
 
 
@@ -22,8 +22,31 @@ async def status(request: web.Request) -> web.Response:
     if vault not in ("", "probe"):
         raise InvalidValue("`vault` can be `probe`.", details="vault")
     known = {**await own.status(vault == "probe"), "url": own.addresses.url, "version": localsrv.__version__}
+    known["couchdb"] = _couchdb(own)
     known["apps"] = [await app_info(own, app) for app in own.apps.ids]
     return json_answer(known)
+
+
+def _couchdb(own: Services) -> Json | None:
+    """The sync face's own port; None where none is set. `error` says why nothing can be reached there."""
+    couch = own.addresses.couch
+    if couch is None:
+        return None
+    error = couch.error
+    if error is None and not own.apps.exists(couch.app):
+        error = NotFound(
+            f"There is no app `{couch.app}`, which the setting couchdb_app names.",
+            code="app-not-found",
+            details=couch.app,
+            hint=f"Make it (localsrv app add --id {couch.app}), or name another app in config.toml and start "
+            "localsrv again.",
+        )
+    return {
+        "url": couch.url,
+        "port": couch.port,
+        "app": couch.app,
+        "error": None if error is None else error.as_dict(),
+    }
 
 
 async def stop(request: web.Request) -> web.Response:
@@ -43,6 +66,12 @@ STATUS = obj(
     sqlite_version=TEXT,
     vault=obj("*", kind=TEXT, backend=TEXT_OR_NULL, state=TEXT, message=TEXT),
     listeners=array(obj("*", host=TEXT, port=NUMBER, trust=TEXT, app=TEXT_OR_NULL)),
+    couchdb={
+        "anyOf": [
+            obj("*", url=TEXT, port=NUMBER, app=TEXT, error={"type": ["object", "null"]}),
+            {"type": "null"},
+        ]
+    },
     apps=array(APP),
 )
 

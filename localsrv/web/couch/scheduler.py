@@ -102,7 +102,7 @@ async def _document(request: web.Request, row: ReplicationRow) -> dict[str, Any]
         source, target = _labels(await own.definition(row.app, row.document))
     except NotFound:
         return None
-    info: Any = row.info
+    info: Any = {name: value for name, value in row.info.items() if name != "hint"}
     if job is not None and job.status.state == "running":
         info = job.progress.info()
     is_ended = row.state in ("completed", "failed") or job is None

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.commands import run
 from tests.support.server import RunningServer
 
 Start = Callable[..., RunningServer]
@@ -90,7 +91,12 @@ def test_nothing_else_is_there_and_the_guard_is(servers: Start, free_port: int) 
 
 def test_another_app_may_be_served(servers: Start, free_port: int) -> None:
     server = started(servers, free_port, couchdb_app="shop")
-    assert ask(free_port, "GET", "/")[0] == 421  # there is no such app yet
+    status, _, body = ask(free_port, "GET", "/items")
+    assert (status, body["error"]) == (404, "not_found")
+    assert "There is no app `shop`, which the setting couchdb_app names" in body["reason"]
+    assert "localsrv app add --id shop" in body["reason"]
+    found = server.request("GET", "/api/v1/status").json()["couchdb"]
+    assert (found["port"], found["app"], found["error"]["code"]) == (free_port, "shop", "app-not-found")
     made = server.request("POST", "/api/v1/apps", body={"id": "shop", "title": "Shop"})
     assert made.status == 201
     assert ask(free_port, "PUT", "/items", Authorization=owner(server))[0] == 201
@@ -105,6 +111,34 @@ def test_a_port_that_is_taken_does_not_keep_the_server_from_starting(servers: St
         assert server.request("GET", "/api/v1/health").status == 200
         log = Path(server.request("GET", "/api/v1/status").json()["log_file"])
         assert "couchdb_port is not served" in log.read_text("utf-8")
+        port = taken.getsockname()[1]
+        found = server.request("GET", "/api/v1/status").json()["couchdb"]
+        assert (found["url"], found["error"]["code"]) == (f"http://localhost:{port}", "port-taken")
+        shown = run(server.home, "status").out
+        assert f"CouchDB      NOT at http://localhost:{port} (app default)" in shown
+        assert "set another couchdb_port" in " ".join(shown.split())
+        assert f"CouchDB NOT at http://localhost:{port} (app default)" in server.output()
+
+
+def test_people_are_told_where_it_is(servers: Start, free_port: int) -> None:
+    server = started(servers, free_port)
+    told = f"http://localhost:{free_port} (app default)"
+    assert f"  CouchDB      {told}" in run(server.home, "status").out.splitlines()
+    assert f"CouchDB {told}" in server.output().splitlines()
+
+
+def test_doctor_looks_at_the_port(servers: Start, free_port: int) -> None:
+    server = started(servers, free_port)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        expected = {
+            free_port: f"ok    CouchDB port: http://localhost:{free_port} (app default)",
+            taken.getsockname()[1]: f"warn  CouchDB port: {taken.getsockname()[1]} is taken by",
+            0: "ok    CouchDB port: none is set",
+        }
+        for port, line in expected.items():
+            assert line in run(server.home, "doctor", env={"LOCALSRV_COUCHDB_PORT": str(port)}).out
 
 
 # ── cookies ────────────────────────────────────────────────────────────────────────────────────────────────
