@@ -26,8 +26,6 @@ from localsrv.store.catalog import CollectionState, home_of, identity_of
 from localsrv.store.documents import Documents, stale
 from localsrv.store.engine import Transaction
 from localsrv.store.history import (
-    MAX_ID_BYTES,
-    MAX_REPLICATED_ID_BYTES,
     Attachment,
     Current,
     check_id,
@@ -121,8 +119,7 @@ class Editor:
             Conflict: the parent is no leaf. InvalidValue, SchemaViolation, UniqueViolation,
             RelationViolation: a rule says no. NotFound: `kept` names what the parent does not have.
         """
-        # What came from elsewhere can be changed and deleted here, however long its id is.
-        document_id = check_id(edit.id, MAX_ID_BYTES if edit.parent is None else MAX_REPLICATED_ID_BYTES)
+        document_id = check_id(edit.id)
         state = home_of(state, document_id)
         document = dict(edit.document)
         new_fields: set[str] = set()
@@ -192,7 +189,7 @@ class Editor:
 
     def graft(self, tx: Transaction, state: CollectionState, edit: Edit) -> str:
         """Stores a revision made elsewhere, whatever it says."""
-        check_id(edit.id, MAX_REPLICATED_ID_BYTES)
+        check_id(edit.id)
         state = home_of(state, edit.id)
         rev.check_path(edit.path)
         if not edit.deleted and history.body(tx.connection, state, edit.id, edit.path[0]) is not None:

@@ -10,10 +10,11 @@ from localsrv.model.revisions import Node, Tree
 from localsrv.store.catalog import CollectionState, is_design
 from localsrv.store.driver import Connection
 
-MAX_ID_BYTES = 1000
+MAX_ID_BYTES = 8000
+"""CouchDB knows no end, and PouchDB makes ids of some thousand bytes; a request's first line has 8,190."""
 
-MAX_REPLICATED_ID_BYTES = 8000
-"""Longer ids than are given here exist elsewhere, and refusing one would lose its document."""
+MAX_ROW_ID_BYTES = 1000
+"""Of rows and local documents."""
 
 SUPERSEDED, WINNER, CONFLICT = 0, 1, 2
 """States of a row of localsrv_revisions."""
@@ -83,7 +84,7 @@ def check_id(document_id: object, most: int = MAX_ID_BYTES) -> str:
             raise InvalidValue("The id holds a NUL character.", code="invalid-id")
         return document_id
     raise InvalidValue(
-        "An id must be a non-empty text.", code="invalid-id", hint="Send 1 to 1,000 bytes of text."
+        "An id must be a non-empty text.", code="invalid-id", hint="Send at least one character, as text."
     )
 
 
@@ -99,7 +100,7 @@ def check_row_id(document_id: object) -> str:
             code="invalid-id",
             hint="Write design documents through the sync face: PUT …/couch/<collection>/_design/<name>.",
         )
-    return check_id(document_id)
+    return check_id(document_id, MAX_ROW_ID_BYTES)
 
 
 def current(connection: Connection, state: CollectionState, document_id: str) -> Current | None:

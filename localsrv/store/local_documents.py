@@ -12,7 +12,7 @@ from localsrv.store.catalog import CollectionState
 from localsrv.store.documents import stale
 from localsrv.store.driver import Connection
 from localsrv.store.engine import Transaction
-from localsrv.store.history import MAX_ID_BYTES
+from localsrv.store.history import MAX_ROW_ID_BYTES
 from localsrv.store.listing import AllDocs, id_range
 
 PREFIX = "_local/"
@@ -71,7 +71,7 @@ def put(
     Raises:
         Conflict: `revision` is not the stored one. InvalidValue: an id that cannot be kept.
     """
-    if not local_id or "\0" in local_id or len(local_id.encode("utf-8", "replace")) > MAX_ID_BYTES:
+    if not local_id or "\0" in local_id or len(local_id.encode("utf-8", "replace")) > MAX_ROW_ID_BYTES:
         raise InvalidValue("A local document's id must be a text of 1 to 1,000 bytes.", code="invalid-id")
     there = read(tx.connection, state, local_id)
     if there is not None and there.rev != revision:

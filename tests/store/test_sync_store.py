@@ -429,14 +429,17 @@ async def test_ids_that_are_not_their_key_are_listed(db: Database) -> None:
     assert [(v.id, v.kind) for v in await db.violations("t")] == [("other", "key"), ("none", "key")]
 
 
-async def test_long_ids_of_other_devices_are_kept_and_none_is_made_here(db: Database) -> None:
+async def test_long_ids_are_kept_wherever_they_were_made(db: Database) -> None:
     long = "x" * 5000
     [stored] = await db.put_many("notes", [graft(long, ["1-a"], {"n": 1})], new_edits=False)
     assert stored == "1-a" and body(db, long) == {"n": 1}
     revision = await db.put("notes", Edit(long, {"n": 2}, "1-a"))
     await db.put("notes", Edit(long, {}, revision, deleted=True))
-    with pytest.raises(InvalidValue):
-        await db.put("notes", Edit("y" * 5000, {}))
+    for made in ("y" * 8000, "é" * 4000):
+        await db.put("notes", Edit(made, {"n": 3}))
+        assert body(db, made) == {"n": 3}
+        [created] = await db.put_many("notes", [Edit(f"{made[:-1]}0", {})])
+        assert isinstance(created, str)
     [refused] = await db.put_many("notes", [graft("z" * 8001, ["1-a"])], new_edits=False)
     assert isinstance(refused, InvalidValue)
 
