@@ -35,7 +35,7 @@ def write_atomic(path: Path, content: bytes, *, mode: int = OWNER_FILE, replace:
     finally:
         with contextlib.suppress(FileNotFoundError):
             temporary.unlink()
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 def _create(temporary: Path, path: Path) -> None:
@@ -45,8 +45,8 @@ def _create(temporary: Path, path: Path) -> None:
         path.hardlink_to(temporary)
 
 
-def _sync_folder(folder: Path) -> None:
-    """Makes the new name durable. Windows has no such call and needs none."""
+def sync_folder(folder: Path) -> None:
+    """Makes the names in a folder durable. Windows has no such call and needs none."""
     if os.name == "nt":
         return
     descriptor = os.open(folder, os.O_RDONLY)

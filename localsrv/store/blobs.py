@@ -18,6 +18,7 @@ from pathlib import Path
 from types import TracebackType
 
 from localsrv.base.errors import TooLarge, Unavailable
+from localsrv.base.files import sync_folder
 from localsrv.base.threads import in_thread
 from localsrv.store.driver import Connection, translate
 from localsrv.store.engine import Transaction
@@ -227,8 +228,8 @@ class _Incoming:
             self._file = None
             target.parent.mkdir(parents=True, exist_ok=True)
             self._blobs.move_in(self._path, target)
-            _sync_folder(target.parent)
-            _sync_folder(target.parent.parent)
+            sync_folder(target.parent)
+            sync_folder(target.parent.parent)
         except OSError as error:
             raise disk_error(error) from error
         return Blob(digest, self._md5.digest(), self.length, None)
@@ -247,13 +248,3 @@ def disk_error(error: OSError) -> Exception:
     if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
         return StorageError("The data folder is read-only.", code="storage-read-only", details=str(error))
     return translate(error)
-
-
-def _sync_folder(folder: Path) -> None:
-    if os.name == "nt":  # Windows has no handle to a folder that could be synced
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
+NODE_MODULES = ROOT / "tests" / "node" / "node_modules"
+"""The packages of Node.js that tests use, where they were installed."""
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.commands import NODE_MODULES
 from tests.support.server import RunningServer, start_server
 
 if TYPE_CHECKING:
     from playwright.async_api import Browser, Page
 
 HERE = Path(__file__).parent
-PACKAGES = HERE.parent.parent / "node" / "node_modules"
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def couch(running: RunningServer, request: pytest.FixtureRequest) -> Couch:
 def run_node(suite: str, couch: Couch, **more: str) -> str:
     """Runs `<suite>.test.mjs` with Node's test runner to its end, and gives what it printed."""
     node = shutil.which("node")
-    if node is None or not (PACKAGES / "pouchdb").is_dir():
+    if node is None or not (NODE_MODULES / "pouchdb").is_dir():
         pytest.skip("Node.js and the packages of tests/node are not installed")
     signed_in = {"COUCH_URL": couch.url, "COUCH_USER": couch.user, "COUCH_PASSWORD": couch.password}
     done = subprocess.run(

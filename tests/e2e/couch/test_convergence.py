@@ -13,11 +13,12 @@ from typing import Any
 import pytest
 from playwright.async_api import Page
 
-from tests.e2e.couch.conftest import HERE, PACKAGES, make_app, make_key
+from tests.e2e.couch.conftest import HERE, make_app, make_key
+from tests.support.commands import NODE_MODULES
 from tests.support.server import RunningServer
 from tests.support.waiting import wait_until
 
-POUCHDB = PACKAGES / "pouchdb" / "dist" / "pouchdb.min.js"
+POUCHDB = NODE_MODULES / "pouchdb" / "dist" / "pouchdb.min.js"
 Servers = Callable[..., RunningServer]
 Leaves = dict[str, list[str]]
 

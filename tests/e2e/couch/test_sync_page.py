@@ -16,13 +16,14 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Page, expect
 
-from tests.e2e.couch.conftest import PACKAGES, Couch, make_app, make_key, run_node
+from tests.e2e.couch.conftest import Couch, make_app, make_key, run_node
+from tests.support.commands import NODE_MODULES
 from tests.support.secret_service import secret_service
 from tests.support.server import RunningServer
 from tests.support.waiting import wait_until
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "sync.md"
-POUCHDB = PACKAGES / "pouchdb" / "dist" / "pouchdb.min.js"
+POUCHDB = NODE_MODULES / "pouchdb" / "dist" / "pouchdb.min.js"
 
 Servers = Callable[..., RunningServer]
 

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.commands import NODE_MODULES
 from tests.support.server import RunningServer, start_server
 
 HERE = Path(__file__).parent
-PACKAGES = HERE.parent.parent / "node" / "node_modules" / "@supabase" / "supabase-js"
+PACKAGES = NODE_MODULES / "@supabase" / "supabase-js"
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import json
 import re
 import shutil
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,34 +20,19 @@ import pytest
 from playwright.async_api import Browser, BrowserContext, Page, expect
 
 from localsrv import sample
-from localsrv.base.paths import Paths
 from localsrv.client import Client
-from localsrv.client.starting import connect
+from tests.support.commands import NODE_MODULES
 from tests.support.inventory import Leaves, leaves, opened, row, searches, stock
 from tests.support.pages import Watched
 from tests.support.server import RunningServer
 
 HERE = Path(__file__).parent
-PACKAGES = HERE.parent / "node" / "node_modules"
 IN_SYNC = "Online · in sync"
 SOON = 15_000
 """Milliseconds within which a page must have found the server again."""
 CHANG = "2"
 
 Servers = Callable[..., RunningServer]
-
-
-@pytest.fixture
-def client(server: RunningServer, home: Path) -> Iterator[Client]:
-    with connect(Paths.from_environment()) as connected:
-        yield connected
-
-
-@pytest.fixture
-def shop(server: RunningServer, client: Client) -> RunningServer:
-    """A server with the sample app and its data."""
-    sample.install(client)
-    return server
 
 
 @contextlib.asynccontextmanager
@@ -357,7 +342,7 @@ class NodeDevice:
     @contextlib.asynccontextmanager
     async def started(cls, url: str, user: str, password: str) -> AsyncIterator[NodeDevice]:
         node = shutil.which("node")
-        if node is None or not (PACKAGES / "pouchdb").is_dir():
+        if node is None or not (NODE_MODULES / "pouchdb").is_dir():
             pytest.skip("Node.js and the packages of tests/node are not installed")
         pipe = asyncio.subprocess.PIPE
         process = await asyncio.create_subprocess_exec(

@@ -3,36 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.async_api import Browser, expect
 
-from localsrv import sample
-from localsrv.base.paths import Paths
 from localsrv.client import Client
-from localsrv.client.starting import connect
 from tests.support.inventory import opened, row, searches, stock
 from tests.support.pages import Watched, windows
 from tests.support.server import RunningServer
 
 SOON = 1000
 """Milliseconds within which a second window must follow."""
-
-
-@pytest.fixture
-def client(server: RunningServer, home: Path) -> Iterator[Client]:
-    with connect(Paths.from_environment()) as connected:
-        yield connected
-
-
-@pytest.fixture
-def shop(server: RunningServer, client: Client) -> RunningServer:
-    """A server with the sample app and its data."""
-    sample.install(client)
-    return server
 
 
 # ── looking ────────────────────────────────────────────────────────────────────────────────────────────────

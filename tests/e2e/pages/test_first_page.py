@@ -8,21 +8,16 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.async_api import Browser, Page, expect
 
-from localsrv import sample
-from localsrv.base.paths import Paths
 from localsrv.client import Client
-from localsrv.client.starting import connect
+from tests.support.commands import NODE_MODULES
 from tests.support.pages import Watched, windows
 from tests.support.server import RunningServer
-
-NODE_MODULES = Path(__file__).parent.parent / "node" / "node_modules"
 
 DROP = """([name, text]) => {
   const files = new DataTransfer();
@@ -31,19 +26,6 @@ DROP = """([name, text]) => {
     document.body.dispatchEvent(new DragEvent(kind, {dataTransfer: files, bubbles: true, cancelable: true}));
 }"""
 """Drops a file on the page, as the desktop does it."""
-
-
-@pytest.fixture
-def client(server: RunningServer, home: Path) -> Iterator[Client]:
-    with connect(Paths.from_environment()) as connected:
-        yield connected
-
-
-@pytest.fixture
-def shop(server: RunningServer, client: Client) -> RunningServer:
-    """A server with the sample app and its data."""
-    sample.install(client)
-    return server
 
 
 async def opened(watched: Watched, server: RunningServer) -> Page:
