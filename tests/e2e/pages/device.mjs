@@ -7,7 +7,7 @@
 import { createRequire } from "node:module";
 import { createInterface } from "node:readline";
 
-const require = createRequire(new URL("../node/package.json", import.meta.url));
+const require = createRequire(new URL("../../node/package.json", import.meta.url));
 const PouchDB = require("pouchdb");
 PouchDB.plugin(require("pouchdb-adapter-memory"));
 
