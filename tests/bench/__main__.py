@@ -7,11 +7,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.bench import measures, report, sync_measures
+from tests.bench import measures, report, sync_measures, trust_measures
 from tests.bench.measures import Settings
 from tests.bench.sides import ROOT
 
-MEASURES = measures.MEASURES | sync_measures.MEASURES
+MEASURES = measures.MEASURES | sync_measures.MEASURES | trust_measures.MEASURES
 
 
 def main() -> int:
