@@ -223,6 +223,17 @@ class Settings:
     revs_limit: int = _setting(
         1000, "How many ancestors of a document's revision are remembered.", _whole(1, 1_000_000)
     )
+    cache_mb: int = _setting(
+        32,
+        "Most that the caches of all apps hold together; what was not used for longest goes.",
+        _whole(1, 4096),
+    )
+    cache_persisted: bool = _setting(
+        False, "Whether the caches of apps outlive the server, in a file instead of its memory.", _flag
+    )
+    integration_cache_mb: int = _setting(
+        64, "Most that kept answers of outside services take on the disk; 0: none is kept.", _whole(0, 65_536)
+    )
     shutdown_grace_s: float = _setting(
         5.0, "How long requests in flight may take to finish when the server stops.", _seconds(0, 300)
     )

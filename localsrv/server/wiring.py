@@ -18,6 +18,7 @@ from localsrv.base.proof import proof
 from localsrv.base.server_file import RunningServer
 from localsrv.javascript.pool import JavaScript
 from localsrv.server.listening import Listening
+from localsrv.server.outside import CacheLimits, open_outside
 from localsrv.server.status import Status
 from localsrv.server.vaults import open_vaults
 from localsrv.services.apps import Apps
@@ -80,6 +81,10 @@ async def open_services(
     stack.push_async_callback(views.close)
     replicator = await Replicator.start(apps, ReplicationStore(system), vaults, design, device)
     stack.push_async_callback(replicator.close)
+    own_ports = partial(_own_ports, running.port, listening)
+    outside = await open_outside(
+        stack, system, apps, secrets, vaults, audit, own_ports, paths.data / "cache", limits=_limits(settings)
+    )
     apps.on_delete += [secrets.forget_app, replicator.forget_credentials]
     vaults.on_unlock += [signer.retry, replicator.retry]
     return Services(
@@ -104,6 +109,7 @@ async def open_services(
             Vaults: vaults,
             Secrets: secrets,
             Moving: Moving(vaults, audit),
+            **outside,
             **({Sessions: Sessions(grants)} if settings.couchdb_cookie else {}),
         },
     )
@@ -116,6 +122,18 @@ def _store_options(settings: Settings) -> StoreOptions:
         retention_s=settings.revision_retention_days * 86_400.0,
         revs_limit=settings.revs_limit,
     )
+
+
+def _limits(settings: Settings) -> CacheLimits:
+    return CacheLimits(
+        settings.integration_cache_mb << 20, settings.cache_mb << 20, is_persisted=settings.cache_persisted
+    )
+
+
+def _own_ports(main: int, listening: Listening) -> frozenset[int]:
+    """The ports that are this server's, whichever are served now."""
+    couch = listening.addresses.couch
+    return frozenset({main, *listening.app_ports.values(), *([couch.port] if couch else [])})
 
 
 def _app_ports(

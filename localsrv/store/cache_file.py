@@ -44,7 +44,7 @@ class CacheFile:
 
     def __init__(self, path: Path, most_bytes: int, connection: Connection) -> None:
         self._path = path
-        self._most = most_bytes
+        self.most_bytes = most_bytes
         self._connection = connection
         self._in_use = threading.Lock()
         self._is_closed = False
@@ -57,6 +57,7 @@ class CacheFile:
         """Opens or makes the file. Raises StorageError when none can be made."""
 
         def work() -> CacheFile:
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             try:
                 return cls(path, most_bytes, _opened(path))
             except (StorageError, sqlite3.Error) as error:
@@ -187,7 +188,7 @@ class CacheFile:
     def _put(self, c: Connection, space: str, key: str, entry: Entry, now: float) -> bool:
         meta = orjson.dumps(entry.meta).decode()
         size = len(entry.body) + len(meta) + len(key) + _ROW_BYTES
-        if size > self._most:
+        if size > self.most_bytes:
             return False
         self._drop(c, "space = ? AND key = ? AND variant = ?", (space, key, entry.variant))
         self._make_room(c, size, now)
@@ -201,10 +202,10 @@ class CacheFile:
         return True
 
     def _make_room(self, c: Connection, size: int, now: float) -> None:
-        if self._size + size <= self._most:
+        if self._size + size <= self.most_bytes:
             return
         self._drop(c, "expires_at <= ?", (now,))
-        while self._size + size > self._most:
+        while self._size + size > self.most_bytes:
             oldest = c.execute("SELECT number FROM entries ORDER BY used LIMIT 1").fetchone()
             self._drop(c, "number = ?", oldest)
 

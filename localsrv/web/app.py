@@ -11,7 +11,7 @@ from typing import Any
 
 from aiohttp import web
 
-from localsrv.web import connections, endings, errors, live, openapi
+from localsrv.web import cache, connections, endings, errors, integrations, live, openapi
 from localsrv.web.admin import (
     apps,
     attachments,
@@ -30,6 +30,7 @@ from localsrv.web.admin import (
     sign,
     vault,
 )
+from localsrv.web.admin import integrations as integration_settings
 from localsrv.web.context import SERVICES, Services
 from localsrv.web.couch import errors as couch_errors
 from localsrv.web.couch import routes as couch
@@ -51,6 +52,7 @@ ADMIN_ROUTES: tuple[Route, ...] = (
     *conflicts.ROUTES,
     *imports.ROUTES,
     *replications.ROUTES,
+    *integration_settings.ROUTES,
     *live.ROUTES,
     *query.ROUTES,
     *sign.ROUTES,
@@ -63,10 +65,22 @@ ADMIN_ROUTES: tuple[Route, ...] = (
 )
 """`/api/v1/…`, on the server's own host; what names an app also on that app's host."""
 
-APP_ROUTES: tuple[Route, ...] = (*openapi.APP_ROUTES, *rest.ROUTES, *couch.ROUTES)
+APP_ROUTES: tuple[Route, ...] = (
+    *openapi.APP_ROUTES,
+    *rest.ROUTES,
+    *couch.ROUTES,
+    *integrations.ROUTES,
+    *cache.ROUTES,
+)
 """Below an app's base: `/apps/{app}/…`, and at the root of its own host."""
 
-RENDERERS = {Face.API: errors.render, Face.REST: rest_errors.render, Face.COUCH: couch_errors.render}
+RENDERERS = {
+    Face.API: errors.render,
+    Face.REST: rest_errors.render,
+    Face.COUCH: couch_errors.render,
+    Face.INTEGRATIONS: integrations.render,
+    Face.CACHE: errors.render,
+}
 
 
 def served() -> Iterator[tuple[str, Route]]:

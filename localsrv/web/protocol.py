@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -25,20 +26,27 @@ log = logging.getLogger("localsrv.web")
 class Protocol(web.RequestHandler):
     """aiohttp's connection with answers of our own for what it refuses. It is closed after them.
 
-    `is_trusted`: a request on it has shown a grant (`web.connections`).
+    `is_trusted`: a request on it has shown a grant (`web.connections`). `on_lost`: called when the client has
+    left, which a handler that waits for somebody else would not notice.
     """
 
-    __slots__ = ("is_trusted",)
+    __slots__ = ("is_trusted", "on_lost")
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.is_trusted = False
+        self.on_lost: list[Callable[[], object]] = []
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         manager = self._manager
         if isinstance(manager, Server) and len(manager.connections) > manager.most_connections:
             self._make_room(manager)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        super().connection_lost(exc)
+        for tell in list(self.on_lost):
+            tell()
 
     def _make_room(self, manager: Server) -> None:
         others = (one for one in manager.connections if one is not self)

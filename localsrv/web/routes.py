@@ -37,6 +37,8 @@ class Face(StrEnum):
     API = "api"
     REST = "rest"
     COUCH = "couch"
+    INTEGRATIONS = "integrations"
+    CACHE = "cache"
 
 
 @dataclass(frozen=True, slots=True)

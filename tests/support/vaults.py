@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 from localsrv.base.errors import VaultError
-from localsrv.vault import VaultStatus
+from localsrv.vault import Kind, VaultStatus
+
+
+class NoChoice:
+    """The setting `vault` for tests that have one vault."""
+
+    def check(self, kind: Kind) -> None:
+        pass
+
+    def keep(self, kind: Kind) -> None:
+        pass
 
 
 class MemoryVault:
     """Keeps secrets until the test ends; refuses everything while `is_absent`."""
+
+    kind: Kind = "os_keyring"
 
     def __init__(self) -> None:
         self.secrets: dict[str, str] = {}
@@ -31,6 +43,10 @@ class MemoryVault:
     async def set(self, name: str, secret: str) -> None:
         self._check()
         self.secrets[name] = secret
+
+    async def delete(self, name: str) -> bool:
+        self._check()
+        return self.secrets.pop(name, None) is not None
 
     async def discard(self, name: str) -> None:
         if not self.is_absent:

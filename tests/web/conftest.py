@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import socket
 from collections.abc import AsyncIterator, Mapping
@@ -18,6 +19,8 @@ from aiohttp import web
 from localsrv.base.listeners import listen
 from localsrv.base.proof import proof
 from localsrv.javascript.pool import JavaScript
+from localsrv.outbound.guarded import Outside
+from localsrv.server.outside import open_outside
 from localsrv.services.apps import Apps
 from localsrv.services.audit import Audit
 from localsrv.services.codes import Codes
@@ -26,16 +29,20 @@ from localsrv.services.grants import Grants, new_token
 from localsrv.services.imports import program
 from localsrv.services.ports import AppPorts, Opened
 from localsrv.services.replication.replicator import Replicator
+from localsrv.services.secrets import Secrets
 from localsrv.services.signing import Signer
+from localsrv.services.vaults import Vaults
 from localsrv.services.views import Views
 from localsrv.store.audit import AuditStore
 from localsrv.store.replications import ReplicationStore
 from localsrv.store.system import System
+from localsrv.store.vault_entries import VaultEntries
 from localsrv.web.addresses import Addresses
 from localsrv.web.app import Runner
 from localsrv.web.context import Services
 from localsrv.web.endings import ENDINGS, Ending
-from tests.support.vaults import MemoryVault
+from tests.support.outside import Names, refuse
+from tests.support.vaults import MemoryVault, NoChoice
 
 ALLOWED_ORIGIN = "http://localhost:5173"
 
@@ -63,6 +70,7 @@ class WebServer:
     owner: str
     home: Path
     vault: MemoryVault
+    names: Names
     stops: list[None] = field(default_factory=list)
     kept: dict[str, int | None] = field(default_factory=dict)
     resolved: list[str] = field(default_factory=list)
@@ -198,6 +206,21 @@ async def web_server(tmp_path: Path) -> AsyncIterator[WebServer]:
     design, views = Design(javascript), Views(javascript)
     replicator = await Replicator.start(apps, ReplicationStore(system), vault, design, "test-device")
     main, by_app = listener.getsockname()[1], dict[str, int]()
+    name_server = Names()
+    vaults = Vaults({"os_keyring": vault}, "os_keyring", await VaultEntries.open(system), audit, NoChoice())
+    secrets = Secrets(vaults, audit)
+    stack = contextlib.AsyncExitStack()
+    outside = await open_outside(
+        stack,
+        system,
+        apps,
+        secrets,
+        vaults,
+        audit,
+        lambda: frozenset({main, *by_app.values()}),
+        home / "cache",
+        outside=Outside(lambda: frozenset({main, *by_app.values()}), lambda: name_server, refuse),
+    )
     ports = AppPorts(apps, grants, {}, main, by_app, open_port=open_port, keep=keep, resolves=resolves)
     services = Services(
         addresses=Addresses(main, ("my-desk.local",), by_app),
@@ -213,15 +236,16 @@ async def web_server(tmp_path: Path) -> AsyncIterator[WebServer]:
         allowed_origins=frozenset({ALLOWED_ORIGIN}),
         max_body=1 << 20,
         max_upload=4 << 20,
-        extra={Design: design, Views: views, Replicator: replicator},
+        extra={Design: design, Views: views, Replicator: replicator, Secrets: secrets, **outside},
     )
     runner = Runner(services, shutdown_timeout=5)
     await runner.setup()
     await web.SockSite(runner, listener).start()
     async with aiohttp.ClientSession() as session:
-        server = WebServer(services, runner, session, owner, home, vault, stops)
+        server = WebServer(services, runner, session, owner, home, vault, name_server, stops)
         yield server
     await runner.cleanup()
+    await stack.aclose()
     await replicator.close()
     await views.close()
     await javascript.close()

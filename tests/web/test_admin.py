@@ -484,7 +484,8 @@ async def test_a_page_swaps_its_code_for_a_token_of_its_origin(shop: WebServer) 
         "POST", "/api/v1/exchange", app="shop", token=None, headers=page, json={"code": made["code"]}
     )
     assert given.status == 200
-    assert (given.json["app"], given.json["scopes"]) == ("shop", ["*:read", "*:write"])
+    scopes = ["*:read", "*:write", "cache:use", "integrations:*:use"]
+    assert (given.json["app"], given.json["scopes"]) == ("shop", scopes)
     token = given.json["token"]
     path = "/api/v1/apps/shop/collections"
     assert (

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -69,13 +69,17 @@ class CircuitOpen(ServiceError):
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What an app asked for: `path` and `query` as they came, `path` from behind the integration's name."""
+    """What an app asked for: `path` and `query` as they came, `path` from behind the integration's name.
+
+    `length` is that of a body which is a stream, in bytes, if it is known.
+    """
 
     method: str
     path: str
     query: str
     headers: tuple[tuple[str, str], ...]
     body: bytes | Stream | None = None
+    length: int | None = None
 
 
 class Answer:
@@ -102,7 +106,7 @@ class Answer:
         self._storing = storing
         self._kept = kept
 
-    async def chunks(self) -> AsyncIterator[bytes]:
+    async def chunks(self) -> AsyncGenerator[bytes, None]:
         """The body. Raises ServiceError when it breaks off. One that may be kept is kept at its end."""
         if self._incoming is None:
             if self._body:
@@ -169,6 +173,8 @@ class Calls:
         if call.integration.auth.kind == "header":
             reserved = call.integration.auth.parameters["name"]
         headers = to_send(asked.headers, reserved=reserved)
+        if asked.length is not None:
+            headers = (*headers, ("Content-Length", str(asked.length)))
         lookup = None
         if asked.method == "GET" and call.integration.is_cached and asked.body is None:
             who = call.grant.id if call.grant else ""

@@ -44,11 +44,11 @@ class SecretValues(Protocol):
 
 
 class TokenVault(Protocol):
-    """The part of a vault that is needed here."""
+    """The part of `services.vaults.Vaults` that is needed here."""
 
     async def get(self, name: str) -> str | None: ...
     async def set(self, name: str, secret: str) -> None: ...
-    async def delete(self, name: str) -> bool: ...
+    async def discard(self, name: str) -> None: ...
 
 
 class SecretMissing(ServiceError):
@@ -89,9 +89,16 @@ class Credentials:
             await asyncio.wait(list(self._renewals.values()))
 
     async def keep(
-        self, key: Key, integration: Integration, secret: str | None, client: str | None, grant: Grant | None
+        self,
+        key: Key,
+        integration: Integration,
+        secret: str | None,
+        client: str | None,
+        grant: Grant | None,
+        *,
+        before: Integration | None = None,
     ) -> None:
-        """Stores the owner's secrets, as far as they are given. Tokens made of older ones are forgotten.
+        """Stores the owner's secrets, as far as they are given. Tokens made of those `before` are forgotten.
 
         Raises:
             InvalidValue: one that cannot be sent; it is not told.
@@ -109,22 +116,24 @@ class Credentials:
         elif secret is not None:  # the older one was given for another
             with contextlib.suppress(NotFound):
                 await self._secrets.remove(app, _client(name), grant=grant)
-        await self.forget_tokens(key)
+        await self.forget_tokens(key, before)
 
-    async def drop(self, key: Key, grant: Grant | None = None) -> None:
+    async def drop(self, key: Key, before: Integration, grant: Grant | None = None) -> None:
         """Removes everything that was kept for an integration."""
         app, name = key
         for entry in (_entry(name), _client(name)):
             with contextlib.suppress(NotFound):
                 await self._secrets.remove(app, entry, grant=grant)
-        await self.forget_tokens(key)
+        await self.forget_tokens(key, before)
 
-    async def forget_tokens(self, key: Key) -> None:
+    async def forget_tokens(self, key: Key, before: Integration | None) -> None:
+        """Forgets the tokens of an integration; from a vault that is locked they are removed later."""
         task = self._renewals.get(key)
         if task is not None:
             await asyncio.wait([task])
         self._tokens.pop(key, None)
-        await self._vault.delete(_tokens_entry(key))
+        if before is not None and before.auth.kind in OAUTH_KINDS:
+            await self._vault.discard(_tokens_entry(key))
 
     async def sign(self, key: Key, integration: Integration, grant: Grant | None) -> Signed:
         """What signs a request in.

@@ -11,21 +11,24 @@ unless the service forbade that (`must-revalidate`, `no-cache`; RFC 9111, 4.2.4)
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import time
 import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from email.utils import formatdate, parsedate_to_datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from localsrv.base.errors import StorageError
 from localsrv.model.integration_headers import Headers, to_return, value_of
-from localsrv.store.cache_file import Entry
+from localsrv.store.cache_file import CacheFile, Entry
 
 if TYPE_CHECKING:
     import hishel
 
-    from localsrv.store.cache_file import CacheFile
+_log = logging.getLogger(__name__)
 
 MOST_BYTES = 8 << 20
 """The largest body that is kept."""
@@ -72,37 +75,61 @@ class Storing:
 
 
 class KeptAnswers:
-    """`file` None: nothing is kept. What the disk refuses is not kept either, and fails no call."""
+    """`most_bytes` 0: nothing is kept. What the disk refuses is not kept either, and fails no call.
 
-    def __init__(self, file: CacheFile | None) -> None:
-        self._file = file
+    The file is opened when it is first used.
+    """
 
-    @property
-    def is_on(self) -> bool:
-        return self._file is not None
+    def __init__(self, path: Path, most_bytes: int) -> None:
+        self._path = path
+        self._most = most_bytes
+        self._opening = asyncio.Lock()
+        self._file: CacheFile | None = None
+
+    async def close(self) -> None:
+        if self._file is not None:
+            await self._file.close()
+
+    async def _opened(self) -> CacheFile | None:
+        """None when nothing is to be kept, or the disk refuses."""
+        if self._file is None and self._most:
+            async with self._opening:
+                if self._file is None:
+                    try:
+                        self._file = await CacheFile.open(self._path, self._most)
+                    except StorageError as error:
+                        _log.warning("no cache of answers", extra={"fields": {"why": error.message}})
+                        self._most = 0
+        return self._file
 
     async def clear(self, key: tuple[str, str]) -> int:
-        """Forgets the answers of an integration; how many there were."""
-        return 0 if self._file is None else await self._file.clear(_space(key))
+        """Forgets the answers of an integration; how many there were. Raises StorageError."""
+        file = await self._existing()
+        return 0 if file is None else await file.clear(_space(key))
 
     async def count(self, key: tuple[str, str]) -> tuple[int, int]:
-        """How many answers of an integration are kept, and their bytes."""
-        return (0, 0) if self._file is None else await self._file.count(_space(key))
+        """How many answers of an integration are kept, and their bytes. Raises StorageError."""
+        file = await self._existing()
+        return (0, 0) if file is None else await file.count(_space(key))
 
     async def forget(self, key: tuple[str, str], url: str) -> None:
         """An address was changed: what is known of it no longer holds (RFC 9111, 4.4)."""
-        if self._file is not None:
+        if await self._existing() is not None:
             await self._quietly_delete(_space(key), url, None)
+
+    async def _existing(self) -> CacheFile | None:
+        return await self._opened() if self._file is not None or self._path.exists() else None
 
     async def look(self, key: tuple[str, str], url: str, headers: Headers, who: str) -> Lookup | None:
         """What is known of a GET; None when it is none of the cache's business."""
-        if self._file is None or not _is_ours(headers):
+        file = await self._opened() if _is_ours(headers) else None
+        if file is None:
             return None
         import hishel
 
         space = _space(key)
         try:
-            found = await self._file.get(space, url, time.time())
+            found = await file.get(space, url, time.time())
         except StorageError:
             return None
         has_conditions = any(value_of(headers, name) is not None for name in _CONDITIONS)

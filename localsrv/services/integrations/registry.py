@@ -55,7 +55,7 @@ class Registry:
         registry = cls(store, apps, credentials, kept, audit)
         for row in await store.all():
             registry._set[row.app, row.name] = _stored(row.settings)
-        apps.on_remove.append(registry.forget_app)
+        apps.on_delete.append(registry.forget_app)
         return registry
 
     # ── asking ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -131,7 +131,7 @@ class Registry:
             )
         self._set.pop(key, None)  # nothing is sent while settings and secret do not belong together
         try:
-            await self._credentials.keep(key, made, secret, client_secret, grant)
+            await self._credentials.keep(key, made, secret, client_secret, grant, before=before)
         except BaseException:
             if before is not None:
                 self._set[key] = before
@@ -146,27 +146,22 @@ class Registry:
 
     async def remove(self, app: str, name: str, grant: Grant | None = None) -> None:
         """Forgets what the owner set, with its secrets and answers. Raises NotFound."""
-        self.get(app, name)
+        gone = self.get(app, name)
         key = (app, name)
         await self._store.delete(app, name)
         self._set.pop(key, None)
         self._health.pop(key, None)
         await self._kept.clear(key)
-        await self._credentials.drop(key, grant)
+        await self._credentials.drop(key, gone, grant)
         self._audit.note(INTEGRATION_SET, grant=grant, app=app, subject=name, details={"removed": "yes"})
 
     async def forget_app(self, app: str) -> None:
-        """Everything of an app that goes, but what only an unlocked vault could remove."""
-        from localsrv.base.errors import VaultError
-
+        """Everything of an app that goes with its data; its secrets are removed with all others of it."""
         for key in [key for key in self._set if key[0] == app]:
-            self._set.pop(key)
+            gone = self._set.pop(key)
             self._health.pop(key, None)
             await self._kept.clear(key)
-            try:
-                await self._credentials.drop(key)
-            except VaultError:
-                continue
+            await self._credentials.forget_tokens(key, gone)
         await self._store.delete(app)
 
     async def clear(self, app: str, name: str) -> int:

@@ -6,7 +6,7 @@ from aiohttp import hdrs, web
 
 from localsrv.base.errors import BadRequest, Forbidden
 from localsrv.model.scopes import ADMIN as ADMIN_SCOPE
-from localsrv.model.scopes import ALL
+from localsrv.model.scopes import ALL, CACHE
 from localsrv.services.codes import CODE_SECONDS
 from localsrv.web.admin.answers import json_answer
 from localsrv.web.admin.info import NUMBER, SCOPES, TEXT, TEXT_OR_NULL, obj, timestamp
@@ -15,6 +15,9 @@ from localsrv.web.context import services
 from localsrv.web.routes import ADMIN, OPEN, Route
 
 PAGE_TOKEN_SECONDS = 90 * 24 * 3600
+
+PAGE_SCOPES = frozenset({"*:read", "*:write", CACHE, "integrations:*:use"})
+"""What an app's own page may do there. That an integration is set up for an app is the owner's consent."""
 
 
 async def create_code(request: web.Request) -> web.Response:
@@ -47,7 +50,7 @@ async def exchange(request: web.Request) -> web.Response:
         holder, scopes = ALL, frozenset({ADMIN_SCOPE})
     else:
         own.apps.row(app)
-        holder, scopes = app, frozenset({"*:read", "*:write"})
+        holder, scopes = app, PAGE_SCOPES
     name = "page " + origin.partition("://")[2]
     token, made = await own.grants.create(
         name, holder, scopes, origin=origin, expires_in=PAGE_TOKEN_SECONDS, kind="page"
