@@ -60,6 +60,8 @@ def _suspects(
     """The longest and the smallest numbers of a JSON text, and what inside of texts looks like them."""
     shaped = data.translate(shape)
     for needle in needles:
+        if needle is _SMALL and b"-" not in data:  # one byte is found sooner than several are
+            continue
         end = 0
         while (at := shaped.find(needle, end)) >= 0:
             start, rest = at, _NUMBER_REST.match(data, at)

@@ -200,7 +200,7 @@ def stemmed(tree: Tree, limit: int) -> Tree:
 def first_revision(body: bytes) -> str:
     """`revision_id` of a new document without attachments; the path most writes take."""
     digest = _ALIVE.copy()
-    digest.update(b"\0" + body + b"\0")
+    digest.update(b"\0%b\0" % body)
     return "1-" + digest.hexdigest()
 
 
