@@ -136,7 +136,11 @@ class Mango:
         query = Query(state, plan, index if is_there else None)
         if not is_there and may_build:
             return query, None
-        start = None if request.bookmark is None else parse_bookmark(request.bookmark, len(query.keys))
+        start, was_exact = None, None
+        if request.bookmark is not None:
+            start, was_exact = parse_bookmark(request.bookmark, len(query.keys))
+        if not query.is_exact:  # the pages of one result are in one order, whatever is written between them
+            query.is_exact = query.has_few_arrays(connection) if was_exact is None else was_exact
         if plan.finds_nothing:
             return query, _Page([], None, 0, 0, None)
         return query, read_page(connection, query, start, request.skip, request.limit, FIRST_CHUNK)
@@ -185,7 +189,7 @@ class Search:
     def statements(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
         """The SQL that found the first page, with its parameters."""
         bookmark = self.plan.request.bookmark
-        start = None if bookmark is None else parse_bookmark(bookmark, len(self._query.keys))
+        start = None if bookmark is None else parse_bookmark(bookmark, len(self._query.keys))[0]
         return self._query.statements(start)
 
     def warnings(self) -> list[str]:
@@ -211,7 +215,7 @@ class Search:
         self._left -= len(page.found)
         self._skip -= page.seen - len(page.found)
         if page.last is not None:
-            self.bookmark = page.last.bookmark()
+            self.bookmark = page.last.bookmark(is_exact=self._query.is_exact)
 
 
 def read_page(

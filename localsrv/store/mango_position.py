@@ -43,27 +43,30 @@ class Position:
         """The place in Mango's order, also among arrays and objects."""
         return (tuple(order_key(value_of(key)) for key in self.keys), self.id)
 
-    def bookmark(self) -> str:
-        """The place as an opaque text for clients."""
+    def bookmark(self, *, is_exact: bool) -> str:
+        """The place as an opaque text for clients, with how the result is ordered that it is in."""
         keys = [{"json": key.decode()} if isinstance(key, bytes) else value_of(key) for key in self.keys]
-        return base64.urlsafe_b64encode(orjson.dumps([keys, self.id])).decode().rstrip("=")
+        place = [keys, self.id, 1] if is_exact else [keys, self.id]
+        return base64.urlsafe_b64encode(orjson.dumps(place)).decode().rstrip("=")
 
 
-def parse_bookmark(text: str, keys: int) -> Position:
-    """The place that a bookmark of a result ordered by `keys` fields names.
+def parse_bookmark(text: str, keys: int) -> tuple[Position, bool]:
+    """The place that a bookmark of a result ordered by `keys` fields names, and whether exactly ordered.
 
     Raises:
         MangoError: `invalid_bookmark`.
     """
     try:
         raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-        found, document_id = orjson.loads(raw)
+        found, document_id, *more = orjson.loads(raw)
         position = Position(tuple(map(_key, found)), document_id)
     except (binascii.Error, ValueError, TypeError, KeyError) as error:
         raise invalid_bookmark(text) from error
     if not isinstance(document_id, str) or not isinstance(found, list) or len(found) != keys:
         raise invalid_bookmark(text)
-    return position
+    if more not in ([], [1]):
+        raise invalid_bookmark(text)
+    return position, bool(more)
 
 
 def _key(value: Any) -> SqlKey:

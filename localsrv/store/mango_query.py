@@ -18,7 +18,10 @@ from localsrv.store.driver import Connection, quoted
 from localsrv.store.mango_indexes import SqlIndex
 from localsrv.store.mango_position import Position, band_of, segments
 from localsrv.store.mango_sql import Compiler
-from localsrv.store.mango_values import TEXT_COLUMNS, SqlKey, prefix_end, source_at, span_of
+from localsrv.store.mango_values import ARRAYS, TEXT_COLUMNS, SqlKey, prefix_end, source_at, span_of
+
+MOST_SORTED = 1_000
+"""Arrays and objects that an unsorted query puts in order: CouchDB's order, where it costs little."""
 
 _RANGED = frozenset({"$eq", "$gt", "$gte", "$lt", "$lte", "$beginsWith"})
 
@@ -27,8 +30,9 @@ class Query:
     """A plan for one collection; `index` is the SQL index that it uses, None when the table is scanned.
 
     `keys` is the SQL of what orders the result before `_id`; the first `constant` of them are the same in all
-    rows. `required` is what every document in the plan's index fulfils: it has its fields, and its filter
-    holds.
+    rows. `is_exact` says that arrays and objects are in order among themselves, too: always where a sort was
+    asked for, and where `has_few_arrays`. `required` is what every document in the plan's index fulfils: it
+    has its fields, and its filter holds.
 
     Raises:
         MangoError: `no_usable_index`, when the result shall be sorted by a field that SQL cannot say.
@@ -41,6 +45,7 @@ class Query:
         self.index = index
         self.descending = plan.request.descending
         self.keys = self._order()
+        self.is_exact = bool(plan.request.sort)
         self.constant = 0
         parts: list[Node] = []
         if not plan.index.is_special:
@@ -88,7 +93,7 @@ class Query:
             after,
             descending=self.descending,
             constant=self.constant,
-            exact=bool(self.plan.request.sort),
+            exact=self.is_exact,
         ):
             compiler = Compiler(self.state.number)
             terms = self._searched(compiler)
@@ -145,6 +150,22 @@ class Query:
             return self.index.filter_is_exact
         return Compiler(self.state.number).condition(self.required).is_exact
 
+    def has_few_arrays(self, connection: Connection) -> bool:
+        """Whether so few of the index's rows have an array or object that they can be sorted in memory.
+
+        Only where one key orders the result: such is nearly every index.
+        """
+        if self.index is None or len(self.keys) != self.constant + 1:
+            return False
+        compiler = Compiler(self.state.number)
+        terms = list(self.index.terms)
+        for column, each in zip(self.keys[:-1], self.plan.ranges, strict=False):
+            terms += _range(compiler, column, each)
+        terms.append(f"{_operand(self.keys[-1])} >= {compiler.bind(ARRAYS)}")
+        rows = f"SELECT 1 FROM {self._source} WHERE {' AND '.join(terms)} LIMIT {MOST_SORTED + 1}"
+        found = connection.execute(f"SELECT count(*) FROM ({rows})", compiler.parameters).fetchone()[0]
+        return 0 < int(found) <= MOST_SORTED
+
     # ---- how much is looked at
 
     @cached_property
@@ -186,7 +207,7 @@ class Query:
         order = ", ".join(f"{_operand(key)}{direction}" for key in (*self.keys[self.constant :], "_id"))
         sql = f"SELECT {columns} FROM {self._source} WHERE {' AND '.join(terms)} ORDER BY {order}"
         row = connection.execute(f"{sql} LIMIT 1 OFFSET {size - 1}", compiler.parameters).fetchone()
-        if row is None or (self.plan.request.sort and any(isinstance(key, bytes) for key in row)):
+        if row is None or (self.is_exact and any(isinstance(key, bytes) for key in row)):
             return None
         return Position(row[:-1], row[-1])
 
@@ -223,7 +244,7 @@ class Query:
     def _ends(self, bound: Position, *, is_start: bool) -> list[SqlKey]:
         """A place as the end of what was looked at: rows that are sorted in memory are all looked at."""
         for place, key in enumerate(bound.keys):
-            if self.plan.request.sort and isinstance(key, bytes):
+            if self.is_exact and isinstance(key, bytes):
                 low, high = band_of(key)
                 return [*bound.keys[:place], low if is_start != self.descending else high]
         return [*bound.keys, bound.id]

@@ -1,8 +1,9 @@
 """The rows of a query: candidates from SQL are checked where SQL is not exact, and put in order where it is
 not.
 
-A sort that was asked for is exact. SQL does not know the order among arrays and among objects, so rows that
-are equal up to such a value are gathered and sorted in memory: all of them, whatever the limit.
+A sort that was asked for is exact, as is the order of an index with few arrays. SQL does not know the order
+among arrays and among objects, so rows that are equal up to such a value are gathered and sorted in memory:
+all of them, whatever the limit.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ class Rows:
     def between(self, after: Position | None, upto: Position | None) -> Iterator[Row]:
         """The rows behind a place and up to another, in order, found as they are asked for."""
         rows = self._checked(self._candidates(after, upto))
-        if not self._query.plan.request.sort:
+        if not self._query.is_exact:
             return rows
         rows = self._sorted(rows)
         return rows if after is None else self._without_seen(rows, after)

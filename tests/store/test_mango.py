@@ -21,7 +21,7 @@ from localsrv.model.mango_request import parse_find
 from localsrv.model.selector import parse_selector
 from localsrv.model.selector_match import exists_at, value_at
 from localsrv.model.selector_parse import parse_field
-from localsrv.store import mango
+from localsrv.store import mango, mango_query
 from localsrv.store.database import Database
 from localsrv.store.editing import Edit
 from localsrv.store.mango import Search
@@ -287,6 +287,39 @@ async def test_a_partial_index_holds_what_its_filter_says(
     assert found == ids
     assert how.plan.index is not None and how.plan.index.name == "a"
     assert len(await sql_indexes(docs)) == update
+
+
+ORDERED = [None, False, True, -42, 0, 42, "", "foo", [], [0], [0, 1], ["foo"], {}, {"a": 2}, {"a": "b"}]
+
+
+@pytest.mark.parametrize("most", [1000, 3])
+async def test_an_index_with_few_arrays_is_in_order_though_no_sort_was_asked_for(
+    docs: Database, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    """With many it is in that of their texts, since each page would have to sort them all."""
+    monkeypatch.setattr(mango_query, "MOST_SORTED", most)
+    ids = [f"x{place:02}" for place in (7, 2, 9, 4, 0, 11, 13, 1, 12, 3, 10, 5, 14, 8, 6)]
+    for place, value in zip(ids, (ORDERED[int(i[1:])] for i in ids), strict=True):
+        await docs.put("docs", Edit(place, {"odd": value, "kind": 1}))
+    await define(docs, "odd")
+    await define(docs, "kind", "odd", name="both")
+    expected = sorted(ids)
+    by_text = sorted(ids[:], key=lambda i: (i if int(i[1:]) < 8 else "y", orjson.dumps(ORDERED[int(i[1:])])))
+    for selector in ({"odd": {"$gte": None}}, {"kind": 1, "odd": {"$exists": True}}):
+        found, _ = await search(docs, selector=selector, limit=100)
+        assert found == (expected if most == 1000 else by_text), selector
+        seen: list[str] = []
+        bookmark = None
+        while True:
+            page, how = await search(docs, selector=selector, limit=2, bookmark=bookmark)
+            if not page:
+                break
+            seen, bookmark = seen + page, how.bookmark
+            # How the pages are ordered does not change on the way.
+            await docs.put("docs", Edit(f"z{most}-{len(selector)}-{len(seen)}", {"odd": None, "kind": 2}))
+            monkeypatch.setattr(mango_query, "MOST_SORTED", 0)
+        assert [i for i in seen if i[0] == "x"] == found
+        monkeypatch.setattr(mango_query, "MOST_SORTED", most)
 
 
 async def test_fields_that_sql_cannot_say(docs: Database) -> None:
