@@ -20,6 +20,8 @@ from localsrv.web.couch.changes_view import Batch, ChangesView
 
 KEPT = 16
 """Batches that are kept for listeners that are a little behind."""
+KEPT_BYTES = 4 << 20
+"""How much they take together; the newest is kept whatever it takes, since all wait for it."""
 
 BREATH_PER_LISTENER = 50e-6
 LONGEST_BREATH = 0.1
@@ -95,8 +97,9 @@ class Hub:
             return
         self._kept[batch.since] = batch
         self._position = batch.last_seq
-        while len(self._kept) > KEPT:
-            self._kept.popitem(last=False)
+        size = sum(one.size for one in self._kept.values())
+        while len(self._kept) > KEPT or (size > KEPT_BYTES and len(self._kept) > 1):
+            size -= self._kept.popitem(last=False)[1].size
         self._wake()
 
     def _wake(self) -> None:

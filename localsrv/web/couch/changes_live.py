@@ -20,12 +20,13 @@ from localsrv.web.couch.changes_hub import Hub, Hubs
 from localsrv.web.couch.changes_query import ChangesArguments, Feed
 from localsrv.web.couch.changes_rows import Rows, tail_of
 from localsrv.web.couch.changes_view import Batch, ChangesView
-from localsrv.web.couch.contents import Segment, pieces_of
+from localsrv.web.couch.contents import PIECE, Segment, pieces_of
 from localsrv.web.couch.errors import JSON, row_error
 from localsrv.web.endings import Ending, still_live
 from localsrv.web.headers import decorate, name_request
 
 SEND_SECONDS = 10.0
+"""How long a reader may take for `PIECE` bytes."""
 
 HUBS = web.AppKey("couch_hubs", Hubs)
 
@@ -147,7 +148,9 @@ class LiveFeed:
                 async for piece in pieces:
                     await self._write(piece)
 
-    async def _write(self, piece: bytes) -> None:
-        if piece:
+    async def _write(self, text: bytes) -> None:
+        """Sends a text a piece at a time: a slow reader has time for each, and the rest is not copied."""
+        view = memoryview(text)
+        for at in range(0, len(text), PIECE):
             async with asyncio.timeout(SEND_SECONDS):
-                await self._response.write(piece)
+                await self._response.write(text if len(text) <= PIECE else view[at : at + PIECE])

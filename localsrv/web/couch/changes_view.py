@@ -46,6 +46,11 @@ class Batch:
     more: bool = False
 
     @cached_property
+    def size(self) -> int:
+        """The bytes that the rows take in memory, at least."""
+        return sum(len(part) for row in self.rows for part in row.rest if isinstance(part, bytes))
+
+    @cached_property
     def lines(self) -> list[Segment]:
         """The rows as a continuous feed sends them, made once for all listeners."""
         return joined([segment for row in self.rows for segment in (*row.segments(), b"\n")])
