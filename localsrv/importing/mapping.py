@@ -270,8 +270,3 @@ def _source(
     if choices.empty_text and source.is_textual:
         out["empty"] = "text"
     return out
-
-
-def renamed_table(plan: TablePlan, name: str) -> TablePlan:
-    """The plan with another collection name."""
-    return replace(plan, collection=replace(plan.collection, name=name))

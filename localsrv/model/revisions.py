@@ -174,12 +174,6 @@ def possible_ancestors(tree: Tree, revision: str) -> list[str]:
     return [r for r in leaves(tree) if parse_revision(r)[0] < generation]
 
 
-def common_ancestor(tree: Tree, first: str, second: str) -> str | None:
-    """The newest revision that both descend from; None when it was forgotten or never was."""
-    seen = set(ancestry(tree, first))
-    return next((r for r in ancestry(tree, second) if r in seen), None)
-
-
 def stemmed(tree: Tree, limit: int) -> Tree:
     """The tree with at most `limit` revisions on each path from a leaf (CouchDB's `_revs_limit`)."""
     kept: dict[str, int] = {}

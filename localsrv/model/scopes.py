@@ -11,8 +11,8 @@
 | `cache:use`, `secrets:use` | the app's cache; the app's named secrets |
 | `admin` | everything of the app; for all apps, everything on the server |
 
-A grant holds scopes for one app, or for all with `*`. Only `admin` implies scopes of another kind: `*:read` is
-about collections and implies neither files nor functions, integrations, cache or secrets.
+A grant holds scopes for one app, or for all with `*`. Only `admin` implies scopes of another kind: `*:read`
+is about collections and implies neither files nor functions, integrations, cache or secrets.
 
 No function may be called `read` or `write`: `functions:read` is the collection `functions`, as ever.
 """

@@ -85,10 +85,6 @@ class AppPorts:
         """The app's port, served or not; None when it has none."""
         return self._chosen.get(app) or None
 
-    def app_at(self, port: int) -> str | None:
-        """The app that is served at a port of its own."""
-        return next((app for app, own in self.by_app.items() if own == port), None)
-
     def opened(self) -> dict[str, Opened]:
         """What is served now, by app."""
         return dict(self._opened)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from localsrv.base.errors import InvalidValue, LocalsrvError, QueryTimeout, StorageError
 
@@ -128,8 +128,3 @@ def translate(error: BaseException, path: Path | None = None) -> LocalsrvError:
         if name.startswith(prefix):
             return StorageError(message, code=code, details=details, hint=hint)
     return StorageError(f"SQLite refused: {error}", code="storage", details=details)
-
-
-def dict_row(cursor: Any, row: tuple[Any, ...]) -> dict[str, Any]:
-    """A row factory: column name → value."""
-    return {column[0]: value for column, value in zip(cursor.description, row, strict=True)}

@@ -33,10 +33,6 @@ class Range:
     low: Bound | None = None
     high: Bound | None = None
 
-    @classmethod
-    def of_key(cls, view: int, key: bytes) -> Range:
-        return cls(view, Bound(key), Bound(key))
-
 
 @dataclass(frozen=True, slots=True)
 class ViewRow:

@@ -97,13 +97,11 @@ def test_winner_is_couchdbs(nodes: dict[str, Node], expected: str) -> None:
     assert rev.winner(Tree(nodes)) == expected
 
 
-def test_missing_ancestors_and_common_ancestor() -> None:
+def test_missing_revisions_and_possible_ancestors() -> None:
     tree = Tree({"1-a": Node(), "2-b": Node("1-a"), "3-c": Node("2-b"), "3-d": Node("2-b")})
     assert rev.missing(tree, ["3-c", "4-x", "2-b", "9-y"]) == ["4-x", "9-y"]
     assert rev.possible_ancestors(tree, "4-x") == ["3-d", "3-c"]
     assert rev.possible_ancestors(tree, "3-x") == []
-    assert rev.common_ancestor(tree, "3-c", "3-d") == "2-b"
-    assert rev.common_ancestor(Tree({"1-a": Node(), "1-b": Node()}), "1-a", "1-b") is None
 
 
 @pytest.mark.parametrize(
