@@ -24,8 +24,8 @@ def key() -> None:
     "scopes",
     multiple=True,
     metavar="SCOPE",
-    help="`<collection>:read`, `<collection>:write`, `*:read`, `*:write`, `sync` or `admin`; several times. "
-    "Default: `*:read` and `*:write`.",
+    help="`<collection>:read`, `<collection>:write`, `*:read`, `*:write`, `sync`, `admin` and others "
+    "(docs/cli.md); several times. Default: `*:read` and `*:write`.",
 )
 @click.option(
     "--origin", metavar="ORIGIN", help="Web origin that alone may use it, as http://localhost:5173."
@@ -33,26 +33,44 @@ def key() -> None:
 @click.option(
     "--expires", metavar="TIME", help="How long it lives: 90s, 15m, 12h, 30d, 8w. Default: for ever."
 )
+@click.option(
+    "--publishable",
+    is_flag=True,
+    help="A key that an app's own pages may show to everybody: for named collections of one app.",
+)
 @output.json_option
 def create(
-    name: str, app: str, scopes: tuple[str, ...], origin: str | None, expires: str | None, as_json: bool
+    name: str,
+    app: str,
+    scopes: tuple[str, ...],
+    origin: str | None,
+    expires: str | None,
+    publishable: bool,
+    as_json: bool,
 ) -> None:
     """Make a key called NAME and print its token, which cannot be seen again."""
-    seconds = None if expires is None else _seconds(expires)
+    expires_in = None if expires is None else seconds(expires)
+    if publishable and not scopes:
+        raise click.UsageError("--publishable needs --scope, as items:read: everybody can read the key.")
     with output.client() as client:
         made = client.create_key(
-            name, app, scopes or ("*:read", "*:write"), origin=origin, expires_in=seconds
+            name,
+            app,
+            scopes or ("*:read", "*:write"),
+            origin=origin,
+            expires_in=expires_in,
+            publishable=publishable,
         )
     if as_json:
         output.print_json(made)
         return
-    click.echo(
-        f"Key {made['id']} for {made['app']} with {', '.join(made['scopes'])}. Keep the token safe:", err=True
-    )
+    note = "It is no secret; only the app's own pages can use it:" if publishable else "Keep the token safe:"
+    click.echo(f"Key {made['id']} for {made['app']} with {', '.join(made['scopes'])}. {note}", err=True)
     click.echo(made["token"])
 
 
-def _seconds(text: str) -> int:
+def seconds(text: str) -> int:
+    """How long `30d` is. Raises click.UsageError."""
     found = re.fullmatch(r"([1-9][0-9]{0,8})([smhdw])", text)
     if found is None:
         raise click.UsageError(f"--expires cannot be `{text}`: write a number and s, m, h, d or w, as 30d.")

@@ -256,13 +256,56 @@ class Client:
         *,
         origin: str | None = None,
         expires_in: int | None = None,
+        publishable: bool = False,
     ) -> shapes.Key:
         """A key with its `token`, which cannot be seen again. `expires_in` in seconds."""
-        body = {"name": name, "app": app, "scopes": list(scopes), "origin": origin, "expires_in": expires_in}
+        body = {
+            "name": name,
+            "app": app,
+            "scopes": list(scopes),
+            "origin": origin,
+            "expires_in": expires_in,
+            "publishable": publishable,
+        }
         return cast(shapes.Key, self.connection.json("POST", path("keys"), body))
 
     def revoke_key(self, key: str) -> None:
         self.connection.json("DELETE", path("keys", key))
+
+    def grants(self, *, kind: str | None = None, app: str | None = None) -> list[shapes.GrantInfo]:
+        """Everyone who has access, or those of one kind or app."""
+        query = urlencode({name: value for name, value in (("kind", kind), ("app", app)) if value})
+        found = self.connection.json("GET", path("grants") + (f"?{query}" if query else ""))
+        return cast("list[shapes.GrantInfo]", found["grants"])
+
+    def revoke_grant(self, grant: str) -> None:
+        self.connection.json("DELETE", path("grants", grant))
+
+    def requests(self, *, version: int | None = None, wait: int = 0) -> shapes.PairingRequests:
+        """Who waits for being let in. With the `version` that is known, the answer comes when it is another,
+        or after `wait` seconds, at most 60."""
+        query = "" if version is None else f"?version={version}&wait={wait}"
+        return cast(shapes.PairingRequests, self.connection.json("GET", path("requests") + query))
+
+    def approve_request(
+        self,
+        request: str,
+        *,
+        app: str | None = None,
+        scopes: Sequence[str] | None = None,
+        once: bool = False,
+        expires_in: int | None = None,
+    ) -> shapes.Decided:
+        """Allows what waits with this id or code, or less than that."""
+        body: dict[str, Any] = {"once": once, "expires_in": expires_in}
+        body |= {} if app is None else {"app": app}
+        body |= {} if scopes is None else {"scopes": list(scopes)}
+        answer = self.connection.json("POST", path("requests", request, "approve"), body)
+        return cast(shapes.Decided, answer)
+
+    def refuse_request(self, request: str) -> shapes.Decided:
+        """Refuses it; `muted` says whether its client is not heard for an hour now."""
+        return cast(shapes.Decided, self.connection.json("POST", path("requests", request, "refuse")))
 
     def create_code(self, app: str | None = None) -> shapes.Code:
         """A one-time code and the address that carries it: of an app, or of the dashboard."""

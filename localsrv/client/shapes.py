@@ -108,6 +108,7 @@ class Key(TypedDict):
     """`token` is there in the answer that makes the key, and never again."""
 
     id: str
+    kind: str
     name: str
     app: str
     scopes: list[str]
@@ -116,6 +117,38 @@ class Key(TypedDict):
     last_used_at: str | None
     expires_at: str | None
     token: NotRequired[str]
+
+
+class GrantInfo(Key):
+    """Any access; `kind` is `key`, `page`, `paired` or `publishable`. `words` say what it may do."""
+
+    program: str | None
+    words: list[str]
+
+
+class PairingRequest(TypedDict):
+    """Who waits. `name` is what it calls itself; `origin` is what the browser says of the page that asks."""
+
+    id: str
+    status: str
+    code: str | None
+    name: str
+    origin: str | None
+    answer_to: str | None
+    app: str | None
+    scopes: list[str]
+    words: list[str]
+    created_at: str
+
+
+class PairingRequests(TypedDict):
+    version: int
+    requests: list[PairingRequest]
+
+
+class Decided(PairingRequest):
+    once: NotRequired[bool]
+    muted: NotRequired[bool]
 
 
 class Code(TypedDict):

@@ -29,11 +29,13 @@ from localsrv.services.design import Design
 from localsrv.services.grants import Grants
 from localsrv.services.imports import Imports, program
 from localsrv.services.moving import Moving
+from localsrv.services.pairing import Pairing
 from localsrv.services.ports import AppPorts
 from localsrv.services.replication.replicator import Replicator
 from localsrv.services.secrets import Secrets
 from localsrv.services.sessions import Sessions
 from localsrv.services.signing import Signer
+from localsrv.services.tokens import Tokens
 from localsrv.services.vaults import Vaults
 from localsrv.services.views import Views
 from localsrv.store.audit import AuditStore
@@ -87,6 +89,9 @@ async def open_services(
     )
     apps.on_delete += [secrets.forget_app, replicator.forget_credentials]
     vaults.on_unlock += [signer.retry, replicator.retry]
+    tokens = Tokens(grants, audit)
+    pairing = Pairing(tokens, audit)
+    stack.callback(pairing.close)
     return Services(
         addresses=listening.addresses,
         apps=apps,
@@ -106,6 +111,8 @@ async def open_services(
             Design: design,
             Views: views,
             Replicator: replicator,
+            Tokens: tokens,
+            Pairing: pairing,
             Vaults: vaults,
             Secrets: secrets,
             Moving: Moving(vaults, audit),

@@ -133,13 +133,10 @@ class Grants:
         """The web origins that live grants are bound to."""
         return [origin for origin in self._origins if self.holds(origin)]
 
-    def is_published(self, app: str) -> bool:
-        """Whether an app has a live publishable key."""
-        now = time.time()
-        return any(
-            r.grant.kind == "publishable" and r.grant.app == app and not r.has_ended(now)
-            for r in self._records.values()
-        )
+    def published(self) -> set[str]:
+        """The apps that have a live publishable key."""
+        records, now = self._records.values(), time.time()
+        return {r.grant.app for r in records if r.grant.kind == "publishable" and not r.has_ended(now)}
 
     def public_key(self, ident: str) -> str | None:
         """A publishable key itself, which is no secret; None for every other grant."""

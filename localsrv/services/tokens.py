@@ -28,6 +28,8 @@ from localsrv.store.grants import TokenRow
 ACCESS_PREFIX = "lsa_"
 REFRESH_PREFIX = "lsr_"
 ACCESS_SECONDS = 3600
+PAGE_SECONDS = 90 * 24 * 3600
+"""How long a page of ours is let in after it last asked for more time (web/admin/session.py)."""
 REFRESH_SECONDS = 90 * 24 * 3600
 """How long a client may stay away before it has to ask again."""
 
@@ -60,19 +62,28 @@ class Tokens:
 
     async def pair(
         self,
-        name: str,
+        program: str,
         app: str,
         scopes: frozenset[str],
         *,
-        program: str,
         origin: str | None,
         expires_in: int | None = None,
         once: bool = False,
+        is_page: bool = False,
     ) -> Issued:
-        """A new grant of a program or page that asked for it. `once`: for an hour, and no refresh token."""
+        """A new grant of a program or page that asked for it. `once`: for an hour, and no refresh token.
+
+        `is_page`: it is a page of ours, which gets what it would get for a one-time code.
+        """
         if once:
             expires_in = min(expires_in or ACCESS_SECONDS, ACCESS_SECONDS)
-        grant = new_grant(name, app, scopes, origin, expires_in, "paired", program)
+        if is_page:
+            seconds = min(expires_in or PAGE_SECONDS, PAGE_SECONDS)
+            token, grant = await self._grants.create(
+                program, app, scopes, origin=origin, expires_in=seconds, kind="page", program=program
+            )
+            return Issued(grant, token, None, seconds, scopes)
+        grant = new_grant(program, app, scopes, origin, expires_in, "paired", program)
         access, row = _access(grant)
         refresh, rows = None, [row]
         if not once:
@@ -128,6 +139,12 @@ class Tokens:
             return await self._grants.revoke(grant.id)
         except NotFound:
             return None
+
+    async def end_by_id(self, ident: str) -> None:
+        """Ends a grant that may have ended already."""
+        grant = self._grants.by_id(ident)
+        if grant is not None:
+            await self.end(grant)
 
     async def _reused(self, grant: Grant) -> None:
         self._audit.note(TOKEN_REUSED, grant=grant)

@@ -21,12 +21,15 @@ from localsrv.web.admin import (
     collections,
     conflicts,
     documents,
+    grants,
     imports,
     keys,
     query,
     replications,
+    requests,
     secrets,
     server,
+    session,
     sign,
     vault,
 )
@@ -37,6 +40,8 @@ from localsrv.web.couch import routes as couch
 from localsrv.web.couch.changes_hub import Hubs
 from localsrv.web.couch.changes_live import HUBS
 from localsrv.web.dispatch import Dispatcher
+from localsrv.web.oauth import errors as oauth_errors
+from localsrv.web.oauth import routes as oauth
 from localsrv.web.protocol import Server
 from localsrv.web.rest import errors as rest_errors
 from localsrv.web.rest import routes as rest
@@ -60,10 +65,14 @@ ADMIN_ROUTES: tuple[Route, ...] = (
     *vault.ROUTES,
     *keys.ROUTES,
     *codes.ROUTES,
+    *session.ROUTES,
+    *grants.ROUTES,
+    *requests.ROUTES,
     *audit.ROUTES,
     *challenge.ROUTES,
+    *oauth.ROUTES,
 )
-"""`/api/v1/…`, on the server's own host; what names an app also on that app's host."""
+"""`/api/v1/…` and `/oauth/…`, on the server's own host; what names an app also on that app's host."""
 
 APP_ROUTES: tuple[Route, ...] = (
     *openapi.APP_ROUTES,
@@ -80,6 +89,7 @@ RENDERERS = {
     Face.COUCH: couch_errors.render,
     Face.INTEGRATIONS: integrations.render,
     Face.CACHE: errors.render,
+    Face.OAUTH: oauth_errors.render,
 }
 
 

@@ -8,6 +8,7 @@ the same again and again; the memory is bounded, and forgotten when apps come or
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 from collections.abc import Callable, Mapping
@@ -16,7 +17,7 @@ from dataclasses import dataclass, field
 from aiohttp import hdrs, web
 
 from localsrv.base.errors import BadRequest, LocalsrvError, NotFound
-from localsrv.model.scopes import SYNC
+from localsrv.model.scopes import SYNC, Grant
 from localsrv.services.audit import SIGN_IN_FAILED
 from localsrv.web import errors
 from localsrv.web.addresses import Site
@@ -37,6 +38,9 @@ _COUCH_PATH = re.compile(r"(?:/apps/[^/?]*)?/couch(?:[/?]|$)")
 
 _FAILED_SIGN_INS = frozenset({"bad-token", "wrong-origin", "wrong-app", "bad-signature"})
 """Codes of errors that say: somebody came with a credential that does not count here."""
+
+CUT_AFTER_S = 0.5
+"""How long a feed has to say that its grant was revoked."""
 
 REMEMBERED_PATHS = 4096
 REMEMBERED_LENGTH = 512
@@ -60,6 +64,7 @@ class Place:
     routes: Mapping[str, tuple[Route, Mapping[str, str]]]
     file: tuple[str, ...] | None
     face: Face = Face.API
+    any_origin: bool = False
     _plans: dict[str, Plan] = field(default_factory=dict)
 
     def plan(self, method: str) -> Plan | None:
@@ -85,8 +90,9 @@ class Dispatcher:
         self._table = table
         self._renderers = renderers
         self._guard = Guard(
-            services.addresses, services.apps.exists, services.grants.holds, services.allowed_origins
+            services.addresses, services.apps.exists, self._holds_grant, services.allowed_origins
         )
+        services.grants.on_end.append(self._cut_later)
         self._authenticator = Authenticator(services)
         self._places: dict[tuple[str, str, int | None], Place] = {}
         self._generation = services.apps.generation
@@ -97,14 +103,31 @@ class Dispatcher:
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answers a request and counts it as in flight meanwhile."""
         flight = self._services.flight
-        flight.count += 1
+        flight.begin(request)
         try:
             response = await self._answer(request)
             if flight.is_landing:
                 response.force_close()
             return response
         finally:
-            flight.end()
+            flight.end(request)
+
+    def _holds_grant(self, origin: str) -> bool:
+        """Whether an origin has a grant, or is that of an app whose pages show a publishable key."""
+        grants, addresses = self._services.grants, self._services.addresses
+        return grants.holds(origin) or any(origin in addresses.app_origins(a) for a in grants.published())
+
+    def _cut_later(self, grant: Grant) -> None:
+        """A grant that was revoked ends its requests under way: feeds say so first, downloads are cut."""
+        asyncio.get_running_loop().call_later(CUT_AFTER_S, self._cut, grant.id)
+
+    def _cut(self, ident: str) -> None:
+        for request in list(self._services.flight.requests.values()):
+            call = request.get(CALL)
+            if call is not None and call.grant is not None and call.grant.id == ident:
+                log.info("a request of a revoked grant is cut", extra={"fields": {"grant": ident}})
+                if request.transport is not None:
+                    request.transport.abort()
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         """Answers a request. Never raises but for a lost connection."""
@@ -119,10 +142,10 @@ class Dispatcher:
             place = self._place(request)
             face = place.face
             with_credentials = face is Face.COUCH
-            preflight = self._guard.preflight(request, place.site, with_credentials)
+            preflight = self._guard.preflight(request, place.site, with_credentials, place.any_origin)
             if preflight is not None:
                 return preflight
-            origin = self._guard.cors_origin(request, place.site)
+            origin = self._guard.cors_origin(request, place.site, place.any_origin)
             if origin is not None:
                 request[CORS] = cors = Cors(origin, with_credentials)
             if place.file is not None:
@@ -168,7 +191,7 @@ class Dispatcher:
         """For `Expect: 100-continue`: the body is invited only after the guard and the scope check passed."""
         try:
             place = self._place(request)
-            self._guard.cors_origin(request, place.site)
+            self._guard.cors_origin(request, place.site, place.any_origin)
             if place.file is None:
                 await self._admit(request, place)
         except LocalsrvError as error:
@@ -261,6 +284,8 @@ class Dispatcher:
             return Face.COUCH
         if couch is not None and _port(request) == couch.port:
             return Face.COUCH
+        if request.raw_path.startswith("/oauth/"):
+            return Face.OAUTH
         return Face.REST if "/rest/v1/" in request.raw_path else Face.API
 
     def _looks_at_ports(self) -> bool:
@@ -270,7 +295,7 @@ class Dispatcher:
         segments = decoded_segments(path)
         if site.is_couch:
             below = ["apps", site.app or "", "couch", *segments]
-        elif site.app is not None and segments[0] not in ("api", "apps"):
+        elif site.app is not None and segments[0] not in ("api", "apps") and path not in _ON_APP_HOSTS:
             below = ["apps", site.app, *segments]
         else:
             below = segments
@@ -283,8 +308,8 @@ class Dispatcher:
             m: (route, params) for m, (route, params) in found.items() if _is_served(route, params, site)
         }
         if served:
-            face = next(iter(served.values()))[0].face
-            return Place(site, served, None, face)
+            first = next(iter(served.values()))[0]
+            return Place(site, served, None, first.face, first.any_origin)
         if (
             site.is_couch
             or segments[0] in ("api", "apps")
@@ -308,7 +333,17 @@ def _port(request: web.Request) -> int:
 FACE_ROOTS = frozenset({"rest", "couch", "storage", "auth", "realtime", "functions", "integrations", "cache"})
 """First segments on an app's host that belong to its faces, never to its UI."""
 
-_ON_APP_HOSTS = frozenset({"/api/v1/health", "/api/v1/exchange"})
+_ON_APP_HOSTS = frozenset(
+    {
+        "/api/v1/health",
+        "/api/v1/exchange",
+        "/api/v1/session",
+        "/oauth/device_authorization",
+        "/oauth/token",
+        "/oauth/revoke",
+    }
+)
+"""What an app's pages need besides their app's own routes, to ask for access and to keep it."""
 
 
 def _is_served(route: Route, params: Mapping[str, str], site: Site) -> bool:

@@ -41,11 +41,14 @@ async def end_all(app: web.Application) -> None:
 
 
 @contextlib.contextmanager
-def ending_of(request: web.Request, holder: Grant) -> Iterator[Ending]:
-    """An `Ending` that the grant's revocation and the server's leaving set."""
+def ending_of(request: web.Request, holder: Grant | None) -> Iterator[Ending]:
+    """An `Ending` that the grant's revocation, if there is a grant, and the server's leaving set."""
     ending, endings = Ending(), request[APPLICATION][ENDINGS]
     endings.add(ending)
     try:
+        if holder is None:
+            yield ending
+            return
         with services(request).grants.watch(holder, ending.revoke):
             yield ending
     finally:

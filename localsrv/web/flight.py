@@ -9,25 +9,32 @@ from __future__ import annotations
 
 import asyncio
 
+from aiohttp import web
+
 
 class Flight:
-    """Counts requests from their handler's start to its end. Belongs to the event loop."""
+    """Requests from their handler's start to its end. Belongs to the event loop."""
 
-    __slots__ = ("_landed", "count", "is_landing")
+    __slots__ = ("_landed", "is_landing", "requests")
 
     def __init__(self) -> None:
-        self.count = 0
+        self.requests: dict[int, web.Request] = {}
+        """By their identity: aiohttp's requests have no hash."""
         self.is_landing = False
         self._landed = asyncio.Event()
 
-    def end(self) -> None:
+    def begin(self, request: web.Request) -> None:
+        """A request has come."""
+        self.requests[id(request)] = request
+
+    def end(self, request: web.Request) -> None:
         """A request has ended."""
-        self.count -= 1
-        if self.is_landing and not self.count:
+        del self.requests[id(request)]
+        if self.is_landing and not self.requests:
             self._landed.set()
 
     async def land(self) -> None:
         """From now on answers close their connections; returns when no request is in flight."""
         self.is_landing = True
-        if self.count:
+        if self.requests:
             await self._landed.wait()

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from aiohttp import hdrs, web
 from multidict import istr
 
-from localsrv.base.errors import BadRequest, NotFound
+from localsrv.base.errors import BadRequest, InvalidValue, NotFound
+from localsrv.model.scopes import parse_origin
 from localsrv.web.addresses import Addresses, Site
 from localsrv.web.errors import ForeignOrigin, MisdirectedRequest
 from localsrv.web.headers import Cors, allow_origin
@@ -68,8 +69,10 @@ class Guard:
             )
         return found
 
-    def cors_origin(self, request: web.Request, site: Site) -> str | None:
+    def cors_origin(self, request: web.Request, site: Site, any_origin: bool = False) -> str | None:
         """The other origin that may read the answer; None when the request is this site's own or no page's.
+
+        `any_origin` says that a grant is not needed here.
 
         Raises:
             ForeignOrigin: another origin without a grant, `Origin: null`, or a change from another site.
@@ -89,10 +92,12 @@ class Guard:
             raise _foreign(origin)
         if origin != "null" and (origin in self.allowed_origins or self.holds_grant(origin)):
             return origin
+        if any_origin and _is_origin(origin):
+            return origin
         raise _foreign(origin)
 
     def preflight(
-        self, request: web.Request, site: Site, with_credentials: bool = False
+        self, request: web.Request, site: Site, with_credentials: bool = False, any_origin: bool = False
     ) -> web.Response | None:
         """The answer to a CORS preflight; None when the request is none.
 
@@ -102,7 +107,7 @@ class Guard:
         headers = request.headers
         if request.method != "OPTIONS" or hdrs.ORIGIN not in headers or _REQUEST_METHOD not in headers:
             return None
-        origin = self.cors_origin(request, site) or site.origin
+        origin = self.cors_origin(request, site, any_origin) or site.origin
         answer = web.Response(status=204, headers={"Access-Control-Max-Age": str(PREFLIGHT_SECONDS)})
         answer.headers["Access-Control-Allow-Methods"] = METHODS
         asked = headers.get(_REQUEST_HEADERS, "")
@@ -115,9 +120,17 @@ class Guard:
         return answer
 
 
+def _is_origin(text: str) -> bool:
+    """Whether a header names one origin, as browsers write it; `null` is none, nor is a file."""
+    try:
+        return parse_origin(text) == text
+    except InvalidValue:
+        return False
+
+
 def _foreign(origin: str) -> ForeignOrigin:
     return ForeignOrigin(
         "Pages of this origin have no access.",
         details=origin[:200],
-        hint="Make a key for it (localsrv key create NAME --origin ORIGIN), or list it in `allowed_origins`.",
+        hint="It can ask for access, or be given a key: localsrv key create NAME --origin ORIGIN",
     )

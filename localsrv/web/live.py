@@ -131,7 +131,7 @@ async def _websocket(request: web.Request, wanted: Wanted) -> web.StreamResponse
         return socket
     holder = grant(request)
     with ending_of(request, holder) as ending:
-        reader = asyncio.ensure_future(_read_to_end(socket, ending))
+        reader = asyncio.ensure_future(read_to_end(socket, ending))
         try:
             await _run(request, feed, send, ending, still_live(request, holder))
         finally:
@@ -144,7 +144,20 @@ async def _websocket(request: web.Request, wanted: Wanted) -> web.StreamResponse
 
 
 async def _take_token(request: web.Request, socket: web.WebSocketResponse) -> None:
-    """A page's first message is {"token": …}: browsers cannot send headers here. Raises Unauthenticated."""
+    """Raises Unauthenticated, Forbidden."""
+    app = call(request).params["app"]
+    await admit_late(request, socket, app, ANY)
+    request[CALL] = replace(call(request), app=await services(request).apps.open(app))
+
+
+async def admit_late(
+    request: web.Request, socket: web.WebSocketResponse, app: str | None, scope: str
+) -> None:
+    """Lets in a page whose first message is {"token": …}: browsers cannot send headers here.
+
+    Raises:
+        Unauthenticated, Forbidden.
+    """
     try:
         message = await socket.receive(timeout=TOKEN_SECONDS)
         token: Any = orjson.loads(message.data)["token"] if message.type is WSMsgType.TEXT else None
@@ -153,14 +166,12 @@ async def _take_token(request: web.Request, socket: web.WebSocketResponse) -> No
     if not isinstance(token, str):
         raise Unauthenticated('The first message must be {"token": "…"}.')
     here = call(request)
-    own = services(request)
-    app = here.params["app"]
-    holder = auth.late(own.grants, request, token, here.site, app)
+    holder = auth.late(services(request).grants, request, token, here.site, app, scope)
     request.protocol.is_trusted = True  # type: ignore[attr-defined] # `web.protocol`
-    request[CALL] = replace(here, grant=holder, app=await own.apps.open(app))
+    request[CALL] = replace(here, grant=holder)
 
 
-async def _read_to_end(socket: web.WebSocketResponse, ending: Ending) -> None:
+async def read_to_end(socket: web.WebSocketResponse, ending: Ending) -> None:
     """Takes what the client sends (answers to pings; nothing else matters) until it leaves."""
     async for _ in socket:
         pass

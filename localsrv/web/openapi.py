@@ -116,7 +116,8 @@ def operation(path: str, route: Route, fixed: Mapping[str, str] | None = None) -
     if parameters:
         described["parameters"] = parameters
     if route.request is not None:
-        described["requestBody"] = {"content": {"application/json": {"schema": _plain(route.request)}}}
+        media_type = "application/x-www-form-urlencoded" if route.form else "application/json"
+        described["requestBody"] = {"content": {media_type: {"schema": _plain(route.request)}}}
     if route.scope is OPEN:
         described["security"] = []
     else:

@@ -39,6 +39,7 @@ class Face(StrEnum):
     COUCH = "couch"
     INTEGRATIONS = "integrations"
     CACHE = "cache"
+    OAUTH = "oauth"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,8 @@ class Route:
     `request` and `response` are JSON Schemas of the bodies, `query` describes the query's parameters
     (name → text), `statuses` the answers besides errors. `streams_body` leaves the size to the handler.
     `signable` lets a signed URL stand in for the token. `late_token` lets a WebSocket open without one: its
-    handler takes the token from the first message.
+    handler takes the token from the first message. `form` says that the request's body is a form, not JSON.
+    `any_origin` lets pages of every origin but `null` ask and read the answer, without credentials.
     """
 
     method: str
@@ -72,6 +74,8 @@ class Route:
     streams_body: bool = False
     signable: bool = False
     late_token: bool = False
+    form: bool = False
+    any_origin: bool = False
 
     @property
     def parameters(self) -> tuple[str, ...]:

@@ -27,10 +27,12 @@ from localsrv.services.codes import Codes
 from localsrv.services.design import Design
 from localsrv.services.grants import Grants, new_token
 from localsrv.services.imports import program
+from localsrv.services.pairing import Pairing
 from localsrv.services.ports import AppPorts, Opened
 from localsrv.services.replication.replicator import Replicator
 from localsrv.services.secrets import Secrets
 from localsrv.services.signing import Signer
+from localsrv.services.tokens import Tokens
 from localsrv.services.vaults import Vaults
 from localsrv.services.views import Views
 from localsrv.store.audit import AuditStore
@@ -222,6 +224,8 @@ async def web_server(tmp_path: Path) -> AsyncIterator[WebServer]:
         outside=Outside(lambda: frozenset({main, *by_app.values()}), lambda: name_server, refuse),
     )
     ports = AppPorts(apps, grants, {}, main, by_app, open_port=open_port, keep=keep, resolves=resolves)
+    tokens = Tokens(grants, audit)
+    pairing = Pairing(tokens, audit)
     services = Services(
         addresses=Addresses(main, ("my-desk.local",), by_app),
         apps=apps,
@@ -236,7 +240,15 @@ async def web_server(tmp_path: Path) -> AsyncIterator[WebServer]:
         allowed_origins=frozenset({ALLOWED_ORIGIN}),
         max_body=1 << 20,
         max_upload=4 << 20,
-        extra={Design: design, Views: views, Replicator: replicator, Secrets: secrets, **outside},
+        extra={
+            Design: design,
+            Views: views,
+            Replicator: replicator,
+            Secrets: secrets,
+            Tokens: tokens,
+            Pairing: pairing,
+            **outside,
+        },
     )
     runner = Runner(services, shutdown_timeout=5)
     await runner.setup()
@@ -246,6 +258,7 @@ async def web_server(tmp_path: Path) -> AsyncIterator[WebServer]:
         yield server
     await runner.cleanup()
     await stack.aclose()
+    pairing.close()
     await replicator.close()
     await views.close()
     await javascript.close()

@@ -225,7 +225,9 @@ async def test_few_things_answer_without_a_token(shop: WebServer) -> None:
 
     open_paths = {path for path, route in served() if route.scope is None}
     couch = {f"/apps/{{app}}/couch{path}" for path in ("", "/_up", "/_session")}
-    assert open_paths == {"/api/v1/health", "/api/v1/challenge", "/api/v1/exchange", *couch}
+    own = {f"/api/v1/{name}" for name in ("health", "challenge", "exchange", "ticket")}
+    oauth = {f"/oauth/{name}" for name in ("authorize", "device_authorization", "token", "revoke")}
+    assert open_paths == {*own, *oauth, "/.well-known/oauth-authorization-server", *couch}
     for path, route in served():
         if route.scope is None:
             continue

@@ -8,13 +8,12 @@ from localsrv.base.errors import BadRequest, Forbidden
 from localsrv.model.scopes import ADMIN as ADMIN_SCOPE
 from localsrv.model.scopes import ALL, CACHE
 from localsrv.services.codes import CODE_SECONDS
+from localsrv.services.tokens import PAGE_SECONDS
 from localsrv.web.admin.answers import json_answer
 from localsrv.web.admin.info import NUMBER, SCOPES, TEXT, TEXT_OR_NULL, obj, timestamp
 from localsrv.web.body import read_object
 from localsrv.web.context import services
 from localsrv.web.routes import ADMIN, OPEN, Route
-
-PAGE_TOKEN_SECONDS = 90 * 24 * 3600
 
 PAGE_SCOPES = frozenset({"*:read", "*:write", CACHE, "integrations:*:use"})
 """What an app's own page may do there. That an integration is set up for an app is the owner's consent."""
@@ -53,7 +52,7 @@ async def exchange(request: web.Request) -> web.Response:
         holder, scopes = app, PAGE_SCOPES
     name = "page " + origin.partition("://")[2]
     token, made = await own.grants.create(
-        name, holder, scopes, origin=origin, expires_in=PAGE_TOKEN_SECONDS, kind="page"
+        name, holder, scopes, origin=origin, expires_in=PAGE_SECONDS, kind="page"
     )
     return json_answer(
         {"token": token, "app": app, "scopes": sorted(made.scopes), "expires_at": timestamp(made.expires_at)}
