@@ -102,8 +102,6 @@ class Incoming:
         """
         most = int(self._limits.response_mb * (1 << 20))
         left = most
-        if not self.is_events and (self.length or 0) > most:
-            raise self._too_large()
         loop = asyncio.get_running_loop()
         try:
             while True:
@@ -122,6 +120,11 @@ class Incoming:
         except (aiohttp.ClientError, OSError) as error:
             raise ServiceError(f"{self._where} broke off its answer.") from error
         self.is_whole = True
+
+    def check_length(self) -> None:
+        """Raises ServiceTooLarge for a body that is said to be larger than the limit."""
+        if not self.is_events and (self.length or 0) > int(self._limits.response_mb * (1 << 20)):
+            raise self._too_large()
 
     def close(self) -> None:
         """Gives the connection back, or cuts it when the answer was not read to its end."""
@@ -164,7 +167,13 @@ async def send(outside: Outside, outgoing: Outgoing, limits: Limits, *, is_named
             )
     except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
         raise _translated(error, where, limits) from error
-    return Incoming(response, where, limits, deadline, whole=outgoing.method != "HEAD")
+    incoming = Incoming(response, where, limits, deadline, whole=outgoing.method != "HEAD")
+    try:
+        incoming.check_length()
+    except ServiceTooLarge:
+        incoming.close()
+        raise
+    return incoming
 
 
 def _translated(error: BaseException, where: str, limits: Limits) -> LocalsrvError:

@@ -19,7 +19,8 @@ NOTHING = "default-src 'none'; frame-ancestors 'none'"
 """The policy of what is no page: opened by itself it loads nothing, and nobody may frame it."""
 
 EXPOSED_HEADERS = (
-    "Accept-Ranges, Content-Disposition, Content-Location, Content-Range, ETag, Location, Preference-Applied"
+    "Accept-Ranges, Content-Disposition, Content-Location, Content-Range, ETag, Integration-Error, Location, "
+    "Preference-Applied, Retry-After"
 )
 
 

@@ -158,7 +158,7 @@ async def _send(request: web.Request, answer: Answer) -> web.StreamResponse:
     if request.get(CORS) is not None:
         names = ", ".join(dict.fromkeys(name for name, _ in answer.headers))
         exposed = response.headers[hdrs.ACCESS_CONTROL_EXPOSE_HEADERS]
-        response.headers[hdrs.ACCESS_CONTROL_EXPOSE_HEADERS] = f"{exposed}, {ERROR}, {names}".rstrip(", ")
+        response.headers[hdrs.ACCESS_CONTROL_EXPOSE_HEADERS] = f"{exposed}, {names}".rstrip(", ")
     has_body = request.method != "HEAD" and answer.status not in _BODILESS
     if answer.length is not None and has_body:
         response.content_length = answer.length

@@ -55,7 +55,8 @@ class Names(AbstractResolver):
 
 @dataclass
 class Service:
-    """`seen` has the requests that came: method, path with query, headers, body."""
+    """`seen` has the requests that came: method, path with query, headers, body. Handlers are cancelled when
+    their client leaves."""
 
     port: int
     handlers: dict[str, Handler] = field(default_factory=dict)
@@ -94,7 +95,9 @@ async def playing(address: str = PUBLIC) -> AsyncIterator[Service]:
     listener = socket.socket()
     listener.bind((address, 0))
     service = Service(listener.getsockname()[1])
-    runner = web.ServerRunner(web.Server(handle, auto_decompress=False), handle_signals=False)
+    runner = web.ServerRunner(
+        web.Server(handle, auto_decompress=False, handler_cancellation=True), handle_signals=False
+    )
     await runner.setup()
     await web.SockSite(runner, listener).start()
     try:

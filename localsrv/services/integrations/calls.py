@@ -10,8 +10,10 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from dataclasses import dataclass
+from functools import partial
 from urllib.parse import urlsplit
 
 from localsrv import __version__
@@ -105,6 +107,8 @@ class Answer:
         self._incoming = incoming
         self._storing = storing
         self._kept = kept
+        self.on_failure: Callable[[LocalsrvError], None] | None = None
+        """Told when the body breaks off."""
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
         """The body. Raises ServiceError when it breaks off. One that may be kept is kept at its end."""
@@ -114,14 +118,19 @@ class Answer:
             return
         parts: list[bytes] | None = [] if self._storing is not None else None
         size = 0
-        async for chunk in self._incoming.chunks():
-            if parts is not None:
-                size += len(chunk)
-                if size > MOST_BYTES:
-                    parts = None
-                else:
-                    parts.append(chunk)
-            yield chunk
+        try:
+            async with aclosing(self._incoming.chunks()) as chunks:
+                async for chunk in chunks:
+                    size += len(chunk)
+                    if parts is not None and size <= MOST_BYTES:
+                        parts.append(chunk)
+                    else:
+                        parts = None
+                    yield chunk
+        except ServiceError as error:
+            if self.on_failure is not None:
+                self.on_failure(error)
+            raise
         if parts is not None and self._storing is not None and self._kept is not None:
             await self._kept.store(self._storing, b"".join(parts))
 
@@ -154,7 +163,9 @@ class Calls:
             integration = self._registry.get(app, name)
             call = _Call(self, key, integration, grant, _first_hop(integration, asked))
             self._registry.health(key).calls += 1
-            return await self._answered(call, asked)
+            answer = await self._answered(call, asked)
+            answer.on_failure = partial(self._failed, key)
+            return answer
         except (BadRequest, Forbidden, NotSetUp, AddressForbidden, RedirectRefused) as error:
             details = {"code": error.code, "method": asked.method}
             self._audit.note(INTEGRATION_REFUSED, grant=grant, app=app, subject=name, details=details)
