@@ -184,6 +184,8 @@ class Connection:
             answer = connection.getresponse()
             given = json.loads(answer.read(_LONGEST_PROOF) or b"null")
             known = given["proof"] if isinstance(given, dict) else None
+        except ConnectionError:  # it is going away; http.client's own class for that is an HTTPException too
+            raise
         except (ValueError, KeyError, http.client.HTTPException):
             known = None
         if not isinstance(known, str) or not hmac.compare_digest(

@@ -219,6 +219,24 @@ def test_a_stranger_at_the_port_is_sent_nothing(answer: Callable[[socket.socket]
     assert "Another program answers" in caught.value.message
 
 
+def test_who_closes_instead_of_proving_is_gone_and_no_stranger() -> None:
+    """A server that is stopping does so."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def close() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                _request(connection)
+
+        thread = threading.Thread(target=close)
+        thread.start()
+        port = listener.getsockname()[1]
+        running = RunningServer(f"http://localhost:{port}", port, 1, "0", TOKEN, ("127.0.0.1",))
+        with Connection(running, timeout_s=5) as connection, pytest.raises(NotRunning):
+            connection.json("GET", "/a")
+        thread.join(10)
+
+
 def test_every_connection_is_asked_anew(script: Make) -> None:
     """Also the one that follows an answer with `Connection: close`, which the library would make itself."""
     last = OK.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
