@@ -24,7 +24,15 @@ from localsrv.model.scopes import Grant
 from localsrv.services.audit import VAULT_UNLOCK_FAILED, VAULT_UNLOCKED, Audit
 from localsrv.services.unlocking import Unlocking
 from localsrv.store.vault_entries import VaultEntries, VaultEntry, now
-from localsrv.vault import Kind, SealedFile, Vault, VaultStatus, WrongPassphrase
+from localsrv.vault import (
+    Kind,
+    SealedFile,
+    Vault,
+    VaultStatus,
+    WrongPassphrase,
+    check_name,
+    check_secret,
+)
 
 
 class Choice(Protocol):
@@ -89,6 +97,7 @@ class Vaults:
 
     async def get(self, name: str) -> str | None:
         """As `vault.Vault`. Raises VaultError `vault-elsewhere` for one that only the other vault holds."""
+        check_name(name)
         entry = self.entries.get(self.kind, name)
         secret = None if entry is not None and entry.is_gone else await self.current.get(name)
         if secret is None:
@@ -99,6 +108,8 @@ class Vaults:
 
     async def set(self, name: str, secret: str) -> None:
         """As `vault.Vault`."""
+        check_name(name)
+        check_secret(secret)
         async with self.changing:
             kind = self.kind
             known = self.entries.get(kind, name)
@@ -117,6 +128,7 @@ class Vaults:
 
     async def delete(self, name: str) -> bool:
         """As `vault.Vault`. A copy in the other vault is removed when that is next tidied (`moving`)."""
+        check_name(name)
         async with self.changing:
             kind = self.kind
             others = self._superseded(name, kind)

@@ -92,8 +92,9 @@ class Large:
     def tidy(self, name: str, entry: str | None) -> None:
         """Removes what was left of a name, but for the file that its entry leads to."""
         kept = None if entry is None or not entry.startswith(_MARK) else self._parts(entry)[1]
-        for file in self._folder.glob(f"{_digest(name)}-*.sealed"):
-            if file.name != kept:
+        digest = _digest(name)
+        for file in (*self._folder.glob(f"{digest}-*"), *self._folder.glob(f".{digest}-*")):
+            if file.name != kept:  # a hidden one is what a crash left of a write
                 try:
                     file.unlink()
                 except OSError:  # nobody has its key; the next change of this name tries again

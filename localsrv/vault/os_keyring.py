@@ -72,11 +72,11 @@ class OsKeyring:
 
         def delete(backend: KeyringBackend) -> bool:
             # Backends raise one error for «not there» and «not allowed»; asking first tells them apart.
-            if backend.get_password(self._service, name) is None:
-                return False
-            backend.delete_password(self._service, name)
-            self._large.tidy(name, None)
-            return True
+            is_there = backend.get_password(self._service, name) is not None
+            if is_there:
+                backend.delete_password(self._service, name)
+            self._large.tidy(name, None)  # also what an interrupted change left
+            return is_there
 
         return await self._call(delete)
 

@@ -216,6 +216,8 @@ class SealedFile:
         try:
             make_owner_folder(self.path.parent)
             write_atomic(self.path, content, replace=replace)
+            for left in self.path.parent.glob(f".{self.path.name}.*"):  # by a crash in the middle of a write
+                left.unlink()
         except FileExistsError:
             raise
         except OSError as error:
