@@ -63,9 +63,7 @@ class Large:
         """The secret that an entry stands for. Raises VaultError when it cannot be opened."""
         if not entry.startswith(_MARK):
             return entry
-        version, file, key = self._parts(entry)
-        if version != _VERSION:
-            raise too_new("A secret")
+        file, key = _parts(entry)
         try:
             content = (self._folder / file).read_bytes()
         except FileNotFoundError:
@@ -79,19 +77,9 @@ class Large:
         except (sealing.CannotOpen, UnicodeDecodeError):
             raise _lost("is damaged") from None
 
-    def _parts(self, entry: str) -> tuple[str, str, bytes]:
-        version, _, rest = entry.removeprefix(_MARK).partition(" ")
-        file, _, key = rest.partition(" ")
-        if version == _VERSION and (Path(file).name != file or not file.endswith(".sealed")):
-            raise _lost("has a wrong name in the keyring")
-        try:
-            return version, file, base64.urlsafe_b64decode(key)
-        except ValueError:
-            raise _lost("has a wrong key in the keyring") from None
-
     def tidy(self, name: str, entry: str | None) -> None:
         """Removes what was left of a name, but for the file that its entry leads to."""
-        kept = None if entry is None or not entry.startswith(_MARK) else self._parts(entry)[1]
+        kept = None if entry is None or not entry.startswith(_MARK) else _parts(entry)[0]
         digest = _digest(name)
         for file in (*self._folder.glob(f"{digest}-*"), *self._folder.glob(f".{digest}-*")):
             if file.name != kept:  # a hidden one is what a crash left of a write
@@ -99,6 +87,20 @@ class Large:
                     file.unlink()
                 except OSError:  # nobody has its key; the next change of this name tries again
                     continue
+
+
+def _parts(entry: str) -> tuple[str, bytes]:
+    """The file and the key that an entry names. Raises VaultError."""
+    version, _, rest = entry.removeprefix(_MARK).partition(" ")
+    if version != _VERSION:
+        raise too_new("A secret")
+    file, _, key = rest.partition(" ")
+    if Path(file).name != file or not file.endswith(".sealed"):
+        raise _lost("has a wrong name in the keyring")
+    try:
+        return file, base64.b64decode(key, altchars=b"-_", validate=True)
+    except ValueError:
+        raise _lost("has a wrong key in the keyring") from None
 
 
 def _digest(name: str) -> str:

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,9 @@ import pytest
 
 from localsrv.base.errors import VaultError
 from localsrv.vault import OsKeyring, backends
+from tests.support.disks import fill
 from tests.support.secret_service import secret_service
+from tests.support.vault_kinds import keyring_of
 
 ROOT = Path(__file__).parents[2]
 
@@ -182,3 +185,134 @@ async def test_a_hung_call_does_not_pile_up_threads(use: Any, tmp_path: Path) ->
         if thread.name == "vault":
             thread.join(10)
     assert (await vault.get("key"), vault.status.state) == (None, "ok")
+
+
+# ── entries and files that go missing, on a real Secret Service ────────────────────────────────────────────
+
+
+@pytest.fixture
+def ring(tmp_path: Path) -> Iterator[dict[str, str]]:
+    if sys.platform != "linux":
+        pytest.skip("only on Linux: Secret Service")
+    with secret_service(tmp_path / "session") as session, keyring_of(session):
+        yield session
+
+
+def entries(name: str) -> list[Any]:
+    """The items of the Secret Service that hold a name, with the connection they need."""
+    import secretstorage
+
+    connection = secretstorage.dbus_init()
+    collection = secretstorage.get_default_collection(connection)
+    return [connection, *collection.search_items({"service": "localsrv:test", "username": name})]
+
+
+def lose(name: str) -> None:
+    """Removes an entry behind the vault's back."""
+    connection, *items = entries(name)
+    for item in items:
+        item.delete()
+    connection.close()
+
+
+async def test_a_lost_entry(ring: dict[str, str], tmp_path: Path) -> None:
+    vault = OsKeyring("localsrv:test", tmp_path / "large", timeout_s=30)
+    for text in ("short", "long" * 1000):
+        await vault.set("a", text)
+        lose("a")
+        assert (await vault.get("a"), vault.status.state) == (None, "ok")
+        assert await vault.delete("a") is False
+        assert list((tmp_path / "large").glob("*")) == [], "what nobody can open any more goes"
+
+
+@pytest.mark.parametrize("how", ["gone", "empty", "cut", "flipped", "another name's", "a folder"])
+async def test_a_lost_file(how: str, ring: dict[str, str], tmp_path: Path) -> None:
+    vault = OsKeyring("localsrv:test", tmp_path / "large", timeout_s=30)
+    await vault.set("b", "other" * 1000)
+    (other,) = (tmp_path / "large").iterdir()
+    await vault.set("a", "long" * 1000)
+    (file,) = set((tmp_path / "large").iterdir()) - {other}
+    whole = file.read_bytes()
+    file.unlink()
+    if how == "a folder":
+        file.mkdir()
+    elif how != "gone":
+        contents = {"empty": b"", "cut": whole[:-1], "flipped": whole[:-1] + bytes([whole[-1] ^ 1])}
+        file.write_bytes(contents.get(how, other.read_bytes()))
+    with pytest.raises(VaultError) as caught:
+        await vault.get("a")
+    assert (caught.value.code, vault.status.state) == ("vault-damaged", "ok"), "only this one is lost"
+    assert caught.value.hint
+    assert await vault.get("b") == "other" * 1000
+    await vault.set("a", "again")
+    assert await vault.get("a") == "again"
+    assert await vault.delete("a") and await vault.delete("b")
+
+
+@pytest.mark.parametrize(
+    ("entry", "code"),
+    [
+        ("localsrv-sealed 2 x y z", "vault-too-new"),
+        ("localsrv-sealed 1 ../../etc/passwd AAAA", "vault-damaged"),
+        ("localsrv-sealed 1 x.sealed AAAA", "vault-damaged"),
+        ("localsrv-sealed 1", "vault-damaged"),
+        ("localsrv-sealed 1 x.sealed !", "vault-damaged"),
+    ],
+)
+async def test_entries_that_lead_nowhere(entry: str, code: str, use: Any, tmp_path: Path) -> None:
+    memory = use(Memory())
+    memory.held["localsrv:test", "a"] = entry
+    vault = OsKeyring("localsrv:test", tmp_path)
+    with pytest.raises(VaultError) as caught:
+        await vault.get("a")
+    assert (caught.value.code, vault.status.state) == (code, "unused")
+    await vault.set("a", "new")
+    assert await vault.get("a") == "new"
+
+
+async def test_a_keyring_that_goes_away_and_comes_back(tmp_path: Path) -> None:
+    """Its session ends, or it crashes: an error at once, and everything is there when it is back."""
+    if sys.platform != "linux":
+        pytest.skip("only on Linux: Secret Service")
+    folder = tmp_path / "session"
+    vault = OsKeyring("localsrv:test", tmp_path / "large", timeout_s=30)
+    with secret_service(folder) as session, keyring_of(session):
+        await vault.set("a", "short")
+        await vault.set("b", "long" * 1000)
+    with keyring_of(session):
+        for call in (vault.get("a"), vault.set("a", "x"), vault.delete("b")):
+            with pytest.raises(VaultError) as caught:
+                await call
+            assert caught.value.code == "vault-failed"
+        assert (await vault.probe()).state == "failing"
+    shutil.rmtree(folder / "run")
+    with secret_service(folder) as session, keyring_of(session):
+        assert (await vault.get("a"), await vault.get("b")) == ("short", "long" * 1000)
+        assert vault.status.state == "ok"
+
+
+async def test_a_disk_that_is_full(use: Any, disk: Any) -> None:
+    memory, folder = use(Memory()), disk(1)
+    vault = OsKeyring("localsrv:test", folder / "large")
+    await vault.set("a", "long" * 1000)
+    filler = fill(folder)
+    before = dict(memory.held)
+    with pytest.raises(VaultError) as caught:
+        await vault.set("a", "x" * 200_000)
+    assert (caught.value.code, memory.held) == ("vault-failed", before)
+    filler.unlink()
+    assert await vault.get("a") == "long" * 1000
+
+
+async def test_two_files_cannot_be_swapped(use: Any, tmp_path: Path) -> None:
+    """Nor entries: the name is bound to what it holds."""
+    memory = use(Memory())
+    vault = OsKeyring("localsrv:test", tmp_path)
+    await vault.set("a", "of a" * 1000)
+    await vault.set("b", "of b" * 1000)
+    a, b = ("localsrv:test", "a"), ("localsrv:test", "b")
+    memory.held[a], memory.held[b] = memory.held[b], memory.held[a]
+    for name in "ab":
+        with pytest.raises(VaultError) as caught:
+            await vault.get(name)
+        assert caught.value.code == "vault-damaged"
