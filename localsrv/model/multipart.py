@@ -10,7 +10,7 @@ before the first and behind the last delimiter is passed over.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
@@ -62,20 +62,23 @@ class MultipartParser:
         self._passed = 0
         self._shared = 0  # bytes at the buffer's beginning that end the headers
 
-    def feed(self, data: bytes) -> list[Event]:
-        """What the next piece of the body completes.
+    def feed(self, data: bytes) -> Iterator[Event]:
+        """What the next piece of the body completes, each found when it is asked for.
+
+        All of it must have been asked for before the next piece is fed.
 
         Raises:
             BadRequest: (`code="malformed-multipart"`) headers that are none or too long, or no delimiter in
                 the first `MAX_PREAMBLE` bytes.
         """
         if self._at is _At.EPILOGUE:
-            return []
+            return
         self._buffer += data
         events: list[Event] = []
         while self._step(events):
-            pass
-        return events
+            yield from events
+            events.clear()
+        yield from events
 
     def close(self) -> None:
         """Says that the body has ended. Raises BadRequest when it did so before its closing delimiter."""

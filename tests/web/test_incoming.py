@@ -6,6 +6,7 @@ import asyncio
 import base64
 import gzip
 import hashlib
+import json
 import time
 import zlib
 from collections.abc import AsyncIterator, Callable
@@ -170,6 +171,17 @@ async def _longest_wait(work: asyncio.Task[Any]) -> float:
         now = time.perf_counter()
         longest, last = max(longest, now - last), now
     return longest
+
+
+async def test_the_others_need_not_wait_for_many_parts(shop: WebServer) -> None:
+    count = 15_000
+    names = {f"{number}": {"follows": True, "length": 0} for number in range(count)}
+    document = json.dumps({"_attachments": names}, separators=(",", ":")).encode()
+    body = b"--b\r\n\r\n" + document + b"\r\n--b\r\n\r\n" * count + b"\r\n--b--"
+    work = asyncio.ensure_future(shop.ask("PUT", f"{COUCH}/x", data=body, headers=RELATED))
+    waits = await _longest_wait(work)
+    assert work.result().status == 201, work.result().body
+    assert waits < LIMIT_S, waits
 
 
 MEMBERS = gzip.compress(b"", mtime=0) * 40_000

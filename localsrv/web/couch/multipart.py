@@ -6,8 +6,8 @@ attachment of that name, and only others by their order.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 
 from aiohttp import hdrs, web
 
@@ -62,6 +62,7 @@ async def read_related(
     while (head := await parts.head()) is not None:
         one = _awaited(head, waiting)
         followed[one.name] = await _receive(request, one, head, parts, new_edits=new_edits)
+        await asyncio.sleep(0)  # there may be thousands of small ones
     if waiting:
         raise CouchError(
             400, "bad_request", f"Attachment `{next(iter(waiting))[:200]}` was to follow and did not"
@@ -108,7 +109,7 @@ class Parts:
         """`limit` bounds the bytes of the whole body."""
         self._parser = MultipartParser(boundary_of(request.headers.get(hdrs.CONTENT_TYPE, "")))
         self._chunks = body_pieces(request)
-        self._events: deque[Event] = deque()
+        self._events: Iterator[Event] = iter(())
         self._left = limit
 
     async def head(self) -> Mapping[str, str] | None:
@@ -134,7 +135,7 @@ class Parts:
         return bytes(data)
 
     async def _next(self) -> Event | None:
-        while not self._events:
+        while (event := next(self._events, None)) is None:
             chunk = await anext(self._chunks, None)
             if chunk is None:
                 self._parser.close()
@@ -142,5 +143,5 @@ class Parts:
             self._left -= len(chunk)
             if self._left < 0:
                 raise TooLarge("The body is too large.")
-            self._events.extend(self._parser.feed(chunk))
-        return self._events.popleft()
+            self._events = self._parser.feed(chunk)
+        return event
