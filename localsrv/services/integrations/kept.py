@@ -15,7 +15,7 @@ import asyncio
 import logging
 import time
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from email.utils import formatdate, parsedate_to_datetime
 from pathlib import Path
@@ -136,7 +136,9 @@ class KeptAnswers:
         if has_conditions and not found:
             return None  # the client has what we do not: let the service answer it
         plain = tuple((n, v) for n, v in headers if n.lower() not in _CONDITIONS)
-        request = hishel.Request("GET", url, hishel.Headers({**_joined(plain), "authorization": who}))
+        request = hishel.Request(
+            "GET", url, hishel.Headers({**_joined(_asking(plain)), "authorization": who})
+        )
         lookup = Lookup(url, space, plain, request=request, entries={e.variant: e for e in found})
         entries = [_entry(entry, url) for entry in found]
         state = hishel.IdleClient(options={"shared": False, "supported_methods": ["GET"]}).next(
@@ -248,15 +250,25 @@ def _directives(headers: Headers) -> set[str]:
     return {part.strip().lower() for value in values for part in value.split(",")}
 
 
-def _joined(headers: Iterable[tuple[str, str]]) -> dict[str, str | list[str]]:
-    """Headers as hishel takes them. A page that is reloaded says `max-age=0`, which hishel does not know."""
+def _joined(headers: Iterable[Sequence[str]]) -> dict[str, str | list[str]]:
+    """Headers as hishel takes them."""
     out: dict[str, str | list[str]] = {}
     for name, value in headers:
         values = out.setdefault(name.lower(), [])
         assert isinstance(values, list)
-        is_reload = name.lower() == "cache-control" and value.replace(" ", "").lower() == "max-age=0"
-        values.append("no-cache" if is_reload else value)
+        values.append(value)
     return out
+
+
+def _asking(headers: Iterable[tuple[str, str]]) -> Headers:
+    """A request's headers; a page that is reloaded says `max-age=0`, which hishel does not know."""
+    return tuple(
+        (
+            name,
+            "no-cache" if (name.lower(), value.strip().lower()) == ("cache-control", "max-age=0") else value,
+        )
+        for name, value in headers
+    )
 
 
 def _dated(headers: Headers) -> Headers:
@@ -277,18 +289,9 @@ def _dated(headers: Headers) -> Headers:
 def _entry(entry: Entry, url: str) -> hishel.Entry:
     import hishel
 
-    request = hishel.Request("GET", url, hishel.Headers(_from_list(entry.meta["request"])))
-    response = hishel.Response(entry.meta["status"], hishel.Headers(_from_list(entry.meta["headers"])))
+    request = hishel.Request("GET", url, hishel.Headers(_joined(entry.meta["request"])))
+    response = hishel.Response(entry.meta["status"], hishel.Headers(_joined(entry.meta["headers"])))
     return hishel.Entry(uuid.UUID(entry.variant), request, response)
-
-
-def _from_list(pairs: Iterable[list[str]]) -> dict[str, str | list[str]]:
-    out: dict[str, str | list[str]] = {}
-    for name, value in pairs:
-        values = out.setdefault(name.lower(), [])
-        assert isinstance(values, list)
-        values.append(value)
-    return out
 
 
 def _listed(headers: hishel.Headers) -> list[list[str]]:
