@@ -318,7 +318,7 @@ async def _leave(
     writer.write_eof()
     async with asyncio.timeout(10):
         await reader.read()  # until the server has closed it too
-        while couch.server.services.flight.count:
+        while couch.server.services.flight.requests:
             await asyncio.sleep(0)
     writer.close()
     await writer.wait_closed()
@@ -339,7 +339,7 @@ async def test_a_client_that_leaves_while_it_reads_leaves_no_open_file(
     await reader.readexactly(1000)
     writer.transport.abort()
     async with asyncio.timeout(10):
-        while couch.server.services.flight.count:
+        while couch.server.services.flight.requests:
             await asyncio.sleep(0)
     names = [os.readlink(fd.path) for fd in os.scandir("/proc/self/fd") if os.path.islink(fd.path)]
     assert [name for name in names if str(couch.database._file.blobs.folder) in name] == []
