@@ -211,6 +211,7 @@ async def web_server(tmp_path: Path) -> AsyncIterator[WebServer]:
     name_server = Names()
     vaults = Vaults({"os_keyring": vault}, "os_keyring", await VaultEntries.open(system), audit, NoChoice())
     secrets = Secrets(vaults, audit)
+    apps.on_delete.append(secrets.forget_app)
     stack = contextlib.AsyncExitStack()
     outside = await open_outside(
         stack,
