@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 MARK = "hush-"
-_LEAK = re.compile(rb"ls[kr]_[A-Za-z0-9_-]{43}|" + MARK.encode() + rb"[0-9a-f]{24}")
+_LEAK = re.compile(rb"ls[akr]_[A-Za-z0-9_-]{43}|" + MARK.encode() + rb"[0-9a-f]{24}")
 _ENDINGS = (".db", ".db-wal", ".db-journal", ".log", ".txt", ".ndjson")
 _MOST_BYTES = 200 << 20
 
