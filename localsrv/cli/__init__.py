@@ -24,6 +24,7 @@ COMMANDS: dict[str, str] = {
     "refuse": "requests:refuse",
     "secrets": "secrets:secrets",
     "vault": "vault:vault",
+    "integration": "integrations:integration",
     "audit": "audit:audit",
     "import": "import_:import_",
     "export": "export:export",

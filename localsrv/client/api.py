@@ -324,6 +324,33 @@ class Client:
         query = "" if event is None else "?" + urlencode({"event": event})
         return self.connection.open("GET", path("audit", "export") + query)
 
+    # ── integrations ───────────────────────────────────────────────────────────────────────────────────────
+
+    def integrations(self, app: str) -> list[shapes.Integration]:
+        """What an app asks for and what the owner set up."""
+        return cast("list[shapes.Integration]", self._get("apps", app, "integrations")["integrations"])
+
+    def set_integration(self, app: str, name: str, settings: Mapping[str, Any]) -> shapes.Integration:
+        """Sets one up or changes it; see docs/integrations.md. `secret` goes to the vault."""
+        answer = self.connection.json("PUT", path("apps", app, "integrations", name), dict(settings))
+        return cast(shapes.Integration, answer)
+
+    def remove_integration(self, app: str, name: str) -> None:
+        self.connection.json("DELETE", path("apps", app, "integrations", name))
+
+    def clear_integration(self, app: str, name: str) -> int:
+        """Forgets the answers that were kept; how many there were."""
+        return int(
+            self.connection.json("DELETE", path("apps", app, "integrations", name, "cache"))["cleared"]
+        )
+
+    def test_integration(self, app: str, name: str, where: str = "") -> shapes.Tried:
+        """One GET of the service, `where` below its base."""
+        answer = self.connection.json(
+            "POST", path("apps", app, "integrations", name, "test"), {"path": where}
+        )
+        return cast(shapes.Tried, answer)
+
     # ── secrets and the vault ──────────────────────────────────────────────────────────────────────────────
 
     def secrets(self, app: str | None = None) -> list[shapes.Secret]:

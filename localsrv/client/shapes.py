@@ -292,3 +292,34 @@ class AuditEntry(TypedDict):
     origin: str | None
     subject: str | None
     details: dict[str, str | int]
+
+
+class IntegrationHealth(TypedDict):
+    """`state` of the circuit breaker: `closed` is well, `open` waits, `half-open` tries."""
+
+    state: str
+    next_try_in_s: float
+    failures: int
+    calls: int
+    last_error: str | None
+    last_error_at: str | None
+    cached: int
+    cached_bytes: int
+
+
+class Integration(TypedDict):
+    """`asked` is what the app's manifest asks for, `settings` what the owner set, each if there is one."""
+
+    name: str
+    title: str
+    asked: dict[str, Any] | None
+    settings: dict[str, Any] | None
+    health: IntegrationHealth | None
+    more_asked: list[str]
+
+
+class Tried(TypedDict):
+    ok: bool
+    status: int | None
+    ms: int
+    error: dict[str, str | None] | None
