@@ -351,3 +351,21 @@ def settle(look: Callable[[], dict[str, str]]) -> bool:
     before = look()
     threading.Event().wait(2.5)
     return look() == before
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only on Linux: /proc tells what is loaded")
+@pytest.mark.parametrize("vault", ["os_keyring", "sealed_file"])
+def test_an_idle_server_loads_neither_keyring_nor_cryptography(
+    servers: Callable[..., RunningServer], tmp_path: Path, vault: str
+) -> None:
+    """They would cost 18 MB; the first need of a secret loads them."""
+    running = servers(tmp_path / "home", env={"LOCALSRV_VAULT": vault})
+    assert running.request("GET", "/api/v1/status").json()["vault"]["kind"] == vault
+    for path in ("/api/v1/vault", "/api/v1/secrets", "/api/v1/apps"):
+        assert running.request("GET", path).status == 200
+    loaded = Path(f"/proc/{running.pid}/maps").read_text()
+    assert "/cryptography/" not in loaded and "_cffi_backend" not in loaded
+    if vault == "sealed_file":
+        body = {"passphrase": "correct horse battery", "create": True}
+        assert running.request("POST", "/api/v1/vault/unlock", body).status == 201
+        assert "/cryptography/" in Path(f"/proc/{running.pid}/maps").read_text(), "the test sees it"
