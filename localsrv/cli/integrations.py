@@ -149,8 +149,10 @@ def _put(client: Client, app: str, name: str, body: dict[str, Any]) -> Integrati
     try:
         return client.set_integration(app, name, body)
     except ApiError as error:
-        if error.code != "secret-needed" or not can_ask():
+        if error.code != "secret-needed":
             raise
+        if not can_ask():
+            raise click.UsageError(f"{error.message} Pipe it in with --secret-stdin.") from None
         click.echo(error.message, err=True)
     return client.set_integration(app, name, {**body, "secret": _asked(f"Secret of {name}")})
 

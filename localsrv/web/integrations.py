@@ -35,6 +35,9 @@ SMALL = 256 * 1024
 SEND_SECONDS = 60.0
 """How long a client may take nothing of an answer."""
 
+KEEP_SECONDS = 5.0
+"""How long putting an answer into the cache may take when its client has left."""
+
 ERROR = istr("Integration-Error")
 
 _HARMLESS = re.compile(r"(?:image/(?!svg)|audio/|video/|text/plain\b|text/event-stream\b|application/json\b)")
@@ -43,9 +46,11 @@ _BODILESS = frozenset({204, 205, 304})
 
 @dataclass(slots=True)
 class _Progress:
-    """What of a call is known outside of it: whether it is a stream of events."""
+    """What of a call is known outside of it: whether it is a stream of events, and whether the client has got
+    everything, so that it may leave while the answer is put into the cache."""
 
     is_events: bool = False
+    is_told: bool = False
 
 
 async def forward(request: web.Request) -> web.StreamResponse:
@@ -58,6 +63,8 @@ async def forward(request: web.Request) -> web.StreamResponse:
             await asyncio.wait((work, left, over), return_when=asyncio.FIRST_COMPLETED)
             if over.done() and ending.error is None and not progress.is_events:
                 await asyncio.wait((work, left), return_when=asyncio.FIRST_COMPLETED)
+            if left.done() and progress.is_told:
+                await asyncio.wait((work,), timeout=KEEP_SECONDS)
         finally:
             over.cancel()
             if not work.done():
@@ -100,7 +107,7 @@ async def _relay(request: web.Request, holder: Grant, progress: _Progress) -> we
     answer = await calls.call(app(request).id, name, holder, asked)
     progress.is_events = answer.is_events
     try:
-        return await _send(request, answer)
+        return await _send(request, answer, progress)
     finally:
         answer.close()
 
@@ -149,7 +156,7 @@ def _rest(request: web.Request) -> str:
     return "".join(f"/{segment}" for segment in rest)
 
 
-async def _send(request: web.Request, answer: Answer) -> web.StreamResponse:
+async def _send(request: web.Request, answer: Answer, progress: _Progress) -> web.StreamResponse:
     response = web.StreamResponse(status=answer.status)
     for name, value in answer.headers:
         response.headers.add(name, value)
@@ -163,10 +170,13 @@ async def _send(request: web.Request, answer: Answer) -> web.StreamResponse:
     if answer.length is not None and has_body:
         response.content_length = answer.length
     await response.prepare(request)
+    sent = 0
     if has_body:
         async with contextlib.aclosing(answer.chunks()) as chunks:
             async for chunk in chunks:
                 async with asyncio.timeout(SEND_SECONDS):
+                    sent += len(chunk)
+                    progress.is_told = sent == answer.length
                     await response.write(chunk)
     await response.write_eof()
     return response

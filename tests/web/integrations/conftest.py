@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
+from tests.support.leaks import secret
 from tests.support.outside import Service, playing
 from tests.web.conftest import Answer, WebServer
 
-SECRET = "sesame-open-7e1f"
+SECRET = secret()
+"""No file of the test may hold it afterwards."""
 API = "/api/v1/apps/shop/integrations"
 FACE = "/apps/shop/integrations/v1"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from email.utils import formatdate
@@ -246,6 +247,22 @@ async def test_large_answers_are_not_kept(kept: WebServer, service: Service, siz
     service.answer("/x", _large(size))
     assert len((await get(kept)).body) == size
     assert (await kept.ask("GET", f"{API}/weather")).json["health"]["cached"] == is_kept
+
+
+async def test_a_client_that_leaves_with_the_whole_answer(kept: WebServer, service: Service) -> None:
+    """Simple clients close as soon as they have all bytes; the answer is kept all the same."""
+    serves(service, "/x", **{"Cache-Control": "max-age=60"})
+    for _ in range(2):
+        reader, writer = await asyncio.open_connection("127.0.0.1", kept.port)
+        head = f"GET {FACE}/weather/x HTTP/1.1\r\nHost: {kept.host()}\r\napikey: {kept.owner}\r\n\r\n"
+        writer.write(head.encode())
+        await reader.readuntil(b"\r\n\r\n")
+        assert await reader.readexactly(1) == b"1"
+        writer.transport.abort()
+        async with asyncio.timeout(5):
+            while kept.services.flight.count:
+                await asyncio.sleep(0)
+    assert len(service.seen) == 1
 
 
 async def test_emptying_and_switching_off(kept: WebServer, service: Service) -> None:

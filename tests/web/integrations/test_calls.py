@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+
 import pytest
 from aiohttp import web
 
@@ -41,7 +43,12 @@ KINDS: list[tuple[dict[str, str], str, str, str]] = [
         f"Token {SECRET}",
         "q=1",
     ),
-    ({"kind": "basic", "username": "ada"}, "Authorization", "Basic YWRhOnNlc2FtZS1vcGVuLTdlMWY=", "q=1"),
+    (
+        {"kind": "basic", "username": "ada"},
+        "Authorization",
+        f"Basic {base64.b64encode(f'ada:{SECRET}'.encode()).decode()}",
+        "q=1",
+    ),
     ({"kind": "query", "name": "appid"}, "", "", f"q=1&appid={SECRET}"),
 ]
 
