@@ -260,7 +260,7 @@ async def test_a_client_that_leaves_with_the_whole_answer(kept: WebServer, servi
         assert await reader.readexactly(1) == b"1"
         writer.transport.abort()
         async with asyncio.timeout(5):
-            while kept.services.flight.count:
+            while kept.services.flight.requests:
                 await asyncio.sleep(0)
     assert len(service.seen) == 1
 
