@@ -10,6 +10,7 @@ from email.utils import formatdate
 import pytest
 from aiohttp import web
 
+from localsrv.services.integrations.kept import KeptAnswers, Storing
 from tests.support.outside import Service
 from tests.web.conftest import Answer, WebServer
 from tests.web.integrations.conftest import API, FACE, refused, set_up, set_up_open
@@ -249,20 +250,32 @@ async def test_large_answers_are_not_kept(kept: WebServer, service: Service, siz
     assert (await kept.ask("GET", f"{API}/weather")).json["health"]["cached"] == is_kept
 
 
-async def test_a_client_that_leaves_with_the_whole_answer(kept: WebServer, service: Service) -> None:
+async def test_a_client_that_leaves_with_the_whole_answer(
+    kept: WebServer, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Simple clients close as soon as they have all bytes; the answer is kept all the same."""
+    has_left, store = asyncio.Event(), KeptAnswers.store
+
+    async def slowly(own: KeptAnswers, storing: Storing, body: bytes) -> None:
+        await has_left.wait()
+        await store(own, storing, body)
+
+    monkeypatch.setattr(KeptAnswers, "store", slowly)
     serves(service, "/x", **{"Cache-Control": "max-age=60"})
-    for _ in range(2):
-        reader, writer = await asyncio.open_connection("127.0.0.1", kept.port)
-        head = f"GET {FACE}/weather/x HTTP/1.1\r\nHost: {kept.host()}\r\napikey: {kept.owner}\r\n\r\n"
-        writer.write(head.encode())
-        await reader.readuntil(b"\r\n\r\n")
-        assert await reader.readexactly(1) == b"1"
-        writer.transport.abort()
-        async with asyncio.timeout(5):
-            while kept.services.flight.requests:
-                await asyncio.sleep(0)
-    assert len(service.seen) == 1
+    reader, writer = await asyncio.open_connection("127.0.0.1", kept.port)
+    head = f"GET {FACE}/weather/x HTTP/1.1\r\nHost: {kept.host()}\r\napikey: {kept.owner}\r\n\r\n"
+    writer.write(head.encode())
+    await reader.readuntil(b"\r\n\r\n")
+    assert await reader.readexactly(1) == b"1"
+    writer.transport.abort()
+    flight = kept.services.flight
+    async with asyncio.timeout(5):
+        while any(request.transport is not None for request in flight.requests.values()):
+            await asyncio.sleep(0)
+        has_left.set()
+        while flight.requests:
+            await asyncio.sleep(0)
+    assert ((await get(kept)).body, len(service.seen)) == (b"1", 1)
 
 
 async def test_emptying_and_switching_off(kept: WebServer, service: Service) -> None:
