@@ -1,6 +1,7 @@
 // Starts the first page: session, rooms, dropped files.
 
 import { copy, fill, h, toast } from "/kit/dom.js";
+import { pairingBox } from "/kit/pairing.js";
 import { signIn, signOut } from "/kit/session.js";
 import { ConnectRoom } from "./connect.js";
 import { closeDrawer } from "./drawer.js";
@@ -147,7 +148,8 @@ function showGate(reason) {
     h("h1", {}, reason),
     h("p", {}, "The server is running. It lets a browser in only when you, who own this computer, say so. Run this in a terminal:"),
     h("div", { class: "command" }, h("code", {}, COMMAND), h("button", { class: "button", type: "button", onClick: () => copy(COMMAND, "Command") }, "Copy")),
-    h("p", { class: "hint" }, "It opens a new tab that is let in. This one can be closed then."),
+    h("p", { class: "hint" }, "It opens a new tab that is let in. This one can be closed then. Or let this one in:"),
+    pairingBox({ name: "localsrv’s own page", scope: "admin", app: "*" }, () => location.reload()),
   );
 }
 

@@ -1,6 +1,7 @@
 // What the page says when it has no token, or the server does not take it any more.
 
 import { copy, fill, h } from "/kit/dom.js";
+import { pairingBox } from "/kit/pairing.js";
 
 const COMMAND = "localsrv open inventory";
 
@@ -24,6 +25,7 @@ export function showGate(reason) {
       h("code", {}, COMMAND),
       h("button", { class: "button", type: "button", onClick: () => copy(COMMAND, "Command") }, "Copy"),
     ),
-    h("p", { class: "hint" }, "It opens a new tab that is let in. This one can be closed then."),
+    h("p", { class: "hint" }, "It opens a new tab that is let in. This one can be closed then. Or let this one in:"),
+    pairingBox({ name: "Inventory", scope: "*:read *:write" }, () => location.reload()),
   );
 }

@@ -5,7 +5,7 @@
 
 const NAME = "inventory-page-";
 /** What is no file of the page: never kept here. */
-const FACES = /^\/(api|apps|couch|rest)\//;
+const FACES = /^\/(api|apps|couch|oauth|rest)\//;
 
 self.addEventListener("install", () => self.skipWaiting());
 self.addEventListener("activate", (event) => event.waitUntil(self.clients.claim()));
