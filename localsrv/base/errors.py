@@ -135,6 +135,14 @@ class RangeNotSatisfiable(LocalsrvError):
     code = "range-not-satisfiable"
 
 
+class TooManyRequests(LocalsrvError):
+    """Too often in too short a time. `retry_after_s`: when to come again."""
+
+    status = 429
+    code = "too-many-requests"
+    retry_after_s: int = 1
+
+
 class QueryTimeout(LocalsrvError):
     """A query passed its deadline or its row limit."""
 

@@ -1,7 +1,7 @@
 """`localsrv doctor`: looks for what is wrong on this machine and says what to do about it.
 
 Reads alone: it starts no server and changes nothing, but for a probe file in each folder and an entry in the
-keyring, both removed at once.
+keyring (where that is the vault), both removed at once.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ MEANINGS = {
     NOT_FOUND: "The app, key, collection or file does not exist.",
     NOT_ALLOWED: "The server refused access.",
     REFUSED: "The input was refused: invalid, too large, or against what is stored.",
-    STORAGE: "The disk, the data file or the keyring refused.",
+    STORAGE: "The disk, the data file or the vault refused.",
     INTERRUPTED: "Interrupted by Ctrl-C.",
 }
 """What docs/cli.md says of them."""

@@ -59,7 +59,7 @@ def add(
 ) -> int:
     """Keep DATABASE in step with the one at ADDRESS, such as https://host:5984/name, both ways.
 
-    Credentials go to the keyring. The database here is made if it is missing.
+    Credentials go to the vault. The database here is made if it is missing.
     """
     there: Any = address
     if user is not None:

@@ -192,7 +192,7 @@ class Client:
     def create_replication(
         self, app: str, definition: Mapping[str, Any], name: str | None = None
     ) -> shapes.Replication:
-        """Stores and starts a replication; see docs/sync.md for its form. Credentials go to the keyring."""
+        """Stores and starts a replication; see docs/sync.md for its form. Credentials go to the vault."""
         body = {**definition, **({} if name is None else {"id": name})}
         answer = self.connection.json("POST", path("apps", app, "replications"), body)
         return cast(shapes.Replication, answer)

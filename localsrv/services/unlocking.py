@@ -12,7 +12,7 @@ import math
 import time
 from collections.abc import AsyncIterator, Callable
 
-from localsrv.base.errors import LocalsrvError
+from localsrv.base.errors import TooManyRequests
 
 FREE = 3
 """Failures in a row that cost nothing."""
@@ -20,10 +20,9 @@ FREE = 3
 LONGEST_S = 300.0
 
 
-class TooManyAttempts(LocalsrvError):
-    """Too many wrong passphrases lately. `retry_after_s`: when to come again."""
+class TooManyAttempts(TooManyRequests):
+    """Too many wrong passphrases lately."""
 
-    status = 429
     code = "too-many-attempts"
 
     def __init__(self, retry_after_s: int) -> None:

@@ -10,17 +10,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from localsrv.base.errors import LocalsrvError
+from localsrv.base.errors import TooManyRequests
 
 MOST_FAILURES = 300
 WITHIN_S = 60.0
 _MOST_SOURCES = 1000
 
 
-class TooManyAttempts(LocalsrvError):
-    """Too many failures lately. `retry_after_s`: when to come again."""
+class TooManyAttempts(TooManyRequests):
+    """Too many failures lately."""
 
-    status = 429
     code = "too-many-attempts"
 
     def __init__(self, retry_after_s: int) -> None:

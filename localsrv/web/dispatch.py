@@ -16,12 +16,12 @@ from dataclasses import dataclass, field
 
 from aiohttp import hdrs, web
 
-from localsrv.base.errors import BadRequest, LocalsrvError, NotFound
+from localsrv.base.errors import BadRequest, LocalsrvError, NotFound, TooManyRequests
 from localsrv.model.scopes import SYNC, Grant
 from localsrv.services.audit import SIGN_IN_FAILED
 from localsrv.web import errors
 from localsrv.web.addresses import Site
-from localsrv.web.attempts import Failures, TooManyAttempts
+from localsrv.web.attempts import Failures
 from localsrv.web.auth import Authenticator
 from localsrv.web.context import APPLICATION, CALL, CORS, Call, Services
 from localsrv.web.guard import Guard
@@ -248,7 +248,7 @@ class Dispatcher:
         response = self._renderers[face](error)
         if face is Face.COUCH and response.status == 401 and not _is_browsers(request):
             response.headers[hdrs.WWW_AUTHENTICATE] = 'Basic realm="localsrv"'
-        if isinstance(error, TooManyAttempts):
+        if isinstance(error, TooManyRequests):
             response.headers[hdrs.RETRY_AFTER] = str(error.retry_after_s)
         return response
 

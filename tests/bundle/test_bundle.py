@@ -181,6 +181,28 @@ def test_it_reaches_the_keyring(executable: Path, tmp_path: Path) -> None:
     assert "secret" in vault["backend"].lower()
 
 
+def test_a_sealed_file_keeps_secrets(executable: Path, tmp_path: Path) -> None:
+    """Encryption and Argon2id are in it, and a start unlocks with what a descriptor gives."""
+    home = tmp_path / "home"
+    first = start_server(home, command=[str(executable)])
+    try:
+        passphrase = "correct horse battery"
+        move = ("secrets", "move", "--to", "sealed_file", "--passphrase-fd", "0")
+        localsrv(executable, first, *move, stdin=f"{passphrase}\n")
+        localsrv(executable, first, "secrets", "set", "openai", stdin="frozen")
+        assert "argon2id" in (home / "data/vault/secrets.sealed").read_bytes().split(b"\n")[1].decode()
+    finally:
+        assert first.stop() == 0, first.output()
+    second = start_server(home, command=[str(executable)])
+    try:
+        assert second.request("GET", "/api/v1/status").json()["vault"]["state"] == "locked"
+        localsrv(executable, second, "vault", "unlock", "--passphrase-fd", "0", stdin=passphrase)
+        assert second.request("GET", "/api/v1/status").json()["vault"]["state"] == "ok"
+        assert "openai" in localsrv(executable, second, "secrets", "list")
+    finally:
+        assert second.stop() == 0, second.output()
+
+
 def test_the_standard_library_is_whole(executable: Path) -> None:
     """A service of an app may import any of it. What was left out is listed in installer.spec."""
     from PyInstaller.archive.readers import CArchiveReader

@@ -390,3 +390,40 @@ def _signed(server: RunningServer) -> str:
     assert answer.status == 200, answer.body
     found: str = answer.json()["urls"][0]
     return found
+
+
+def test_guessing_through_the_api_gets_slower(servers: Servers, sealed_home: Path) -> None:
+    running = servers(sealed_home)
+    guess = {"passphrase": OTHER}
+    answers = [running.request("POST", "/api/v1/vault/unlock", guess) for _ in range(4)]
+    assert [answer.status for answer in answers] == [403, 403, 403, 429]
+    assert answers[-1].json()["code"] == "too-many-attempts"
+    assert answers[-1].headers["retry-after"] == "1"
+    told = run(sealed_home, "audit", "--json").json()
+    assert [(entry["event"], entry["count"]) for entry in told] == [("vault-unlock-failed", 3)]
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status"),
+    [
+        ("unlock", {}, 400),
+        ("unlock", {"passphrase": 5}, 400),
+        ("unlock", {"passphrase": PASSPHRASE, "create": True}, 409),
+        ("unlock", {"passphrase": "short", "create": True}, 400),
+        ("passphrase", {"old": PASSPHRASE}, 400),
+        ("passphrase", {"old": PASSPHRASE, "new": "short"}, 400),
+        ("move", {}, 400),
+        ("move", {"to": "nowhere"}, 400),
+        ("move", {"to": "os_keyring"}, 503),
+    ],
+)
+def test_bad_input(server: RunningServer, path: str, body: object, status: int) -> None:
+    """Beside a vault that stays as it is."""
+    made = {"passphrase": PASSPHRASE, "create": True}
+    assert server.request("POST", "/api/v1/vault/unlock", made).status == 201
+    before = Paths.below(server.home).vault_file.read_bytes()
+    answer = server.request("POST", f"/api/v1/vault/{path}", body)
+    assert answer.status == status, answer.body
+    assert answer.json()["message"] and PASSPHRASE not in answer.body.decode()
+    assert Paths.below(server.home).vault_file.read_bytes() == before
+    assert not Paths.below(server.home).config_file.exists()

@@ -204,7 +204,7 @@ ROUTES = (
         PATH,
         create,
         ADMIN,
-        "Makes a replication and starts it; credentials go to the keyring",
+        "Makes a replication and starts it; credentials go to the vault",
         request=_DEFINITION,
         response=_REPLICATION,
         statuses=(201,),

@@ -69,7 +69,7 @@ function facts(status) {
     ["Running since", status.started_at && h("span", { title: exact(status.started_at) }, ago(status.started_at))],
     ["Version", status.version],
     ["SQLite", status.sqlite_version],
-    ["Secrets", status.vault && status.vault.state !== "unused" && (status.vault.backend ? `${status.vault.backend}, ${status.vault.state}` : "no system keyring")],
+    ["Secrets", status.vault && status.vault.state !== "unused" && status.vault.message],
     ["Process", status.pid && String(status.pid)],
   ];
   return h("dl", { class: "facts" }, rows.filter(([, value]) => value).map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))));
