@@ -272,6 +272,8 @@ async def test_a_client_that_leaves_with_the_whole_answer(
     async with asyncio.timeout(5):
         while any(request.transport is not None for request in flight.requests.values()):
             await asyncio.sleep(0)
+        for _ in range(100):  # until everybody has heard of it
+            await asyncio.sleep(0)
         has_left.set()
         while flight.requests:
             await asyncio.sleep(0)
