@@ -167,6 +167,11 @@ def host_and_port(url: str) -> tuple[str, int]:
     return (f"[{host}]" if ":" in host else host), port
 
 
+def is_host(host: str) -> bool:
+    """Whether a text can be a host: a name in ASCII, or an address."""
+    return _HOST.match(host) is not None
+
+
 def origin_of(url: str) -> str:
     """Scheme, host and port: what a secret is bound to."""
     host, port = host_and_port(url)
@@ -183,7 +188,7 @@ def checked_url(value: object, place: str = "base_url") -> str:
         host, _ = host_and_port(value)
     except ValueError:
         raise InvalidValue(f"`{place}` is no address: {value[:200]}", details=place, hint=hint) from None
-    if parts.scheme not in ("http", "https") or not _HOST.match(host):
+    if parts.scheme not in ("http", "https") or not is_host(host):
         raise InvalidValue(
             f"`{place}` must be an http or https address: {value[:200]}", details=place, hint=hint
         )

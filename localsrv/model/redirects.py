@@ -7,7 +7,7 @@ from urllib.parse import urljoin, urlsplit
 
 from localsrv.base.errors import LocalsrvError
 from localsrv.model.integration_paths import normal_path, normal_query, require_allowed
-from localsrv.model.integrations import Integration, origin_of
+from localsrv.model.integrations import Integration, host_and_port, is_host, origin_of
 
 MOST = 5
 STATUSES = frozenset({301, 302, 303, 307, 308})
@@ -46,6 +46,8 @@ def next_hop(here: Hop, status: int, location: str, integration: Integration, *,
         raise _refused("to an address that is none") from None
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise _refused(f"to `{parts.scheme[:20]}:`, which is not http")
+    if not is_host(host_and_port(url)[0]):
+        raise _refused("to a host that is none")
     if parts.username is not None or parts.password is not None:
         raise _refused("to an address with credentials in it")
     if parts.scheme == "http" and here.url.startswith("https:") and not integration.names_host(url):
@@ -58,7 +60,9 @@ def next_hop(here: Hop, status: int, location: str, integration: Integration, *,
     is_home = origin == integration.origin and here.is_home
     path = _path(parts.path, integration, method, is_home=origin == integration.origin)
     query = normal_query(parts.query)
-    return Hop(method, f"{parts.scheme}://{parts.netloc}{path}" + (f"?{query}" if query else ""), is_home)
+    return Hop(
+        method, f"{parts.scheme}://{parts.netloc.lower()}{path}" + (f"?{query}" if query else ""), is_home
+    )
 
 
 def _path(raw: str, integration: Integration, method: str, *, is_home: bool) -> str:

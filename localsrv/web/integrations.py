@@ -108,6 +108,10 @@ async def _relay(request: web.Request, holder: Grant, progress: _Progress) -> we
     progress.is_events = answer.is_events
     try:
         return await _send(request, answer, progress)
+    except TimeoutError as error:
+        if request.transport is not None:
+            request.transport.abort()
+        raise ConnectionError("the client takes nothing") from error
     finally:
         answer.close()
 

@@ -247,6 +247,10 @@ def test_what_left_home_gets_no_secret_when_it_returns() -> None:
         "/v1/items/../../x/%2e%2e",
         "https://[bad/",
         "https:///x",
+        "https://ex ample/",
+        "https://exämple.org/",
+        "https://example.org\\@evil.example/",
+        "https://exa%6dple.org/",
     ],
 )
 def test_redirects_that_are_refused(location: str) -> None:
