@@ -81,9 +81,11 @@ async def test_the_page_works_offline_and_catches_up(
     port = server.port
     assert server.stop() == 0
 
+    await expect(page.locator("#state")).to_have_text("waiting for the server")
     await _add(page, "bread")
     await page.reload()
     await expect(page.locator("li")).to_have_text(["milk", "bread"])
+    await expect(page.locator("#state")).to_have_text("waiting for the server")
     await _add(page, "jam")
     server = servers(home, port=port)
     _wait_for_notes(server, "milk", "bread", "jam")
