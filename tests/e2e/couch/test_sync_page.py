@@ -129,11 +129,11 @@ def test_two_localsrv_on_one_machine(servers: Servers, tmp_path: Path) -> None:
         }
         here, there = servers(tmp_path / "first", env=keyring), servers(tmp_path / "second")
         serve, sync = _blocks("Two localsrv on one machine", "sh")
-        assert serve == "localsrv serve --home ~/second --port 4681\n"
+        assert serve == "localsrv serve --home ~/second --port 4690\n"
         (keys,) = _blocks("Keys", "sh")
         script = f"set -eu\n{keys}\n{sync}"
         script = script.replace("localhost:4680", f"localhost:{here.port}")
-        script = script.replace("localhost:4681", f"localhost:{there.port}").replace(
+        script = script.replace("localhost:4690", f"localhost:{there.port}").replace(
             "~/second", str(there.home)
         )
         done = subprocess.run(
