@@ -12,7 +12,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import secrets
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -25,6 +27,10 @@ from localsrv.vault.large import Large
 
 if TYPE_CHECKING:
     from keyring.backend import KeyringBackend
+
+QUIET_S = 600.0
+"""How long reading shows no dialog again after a person left one alone. What reads may be a replication that
+tries every minute; storing a secret is a person's own wish, and always asks."""
 
 _log = logging.getLogger(__name__)
 Result = TypeVar("Result")
@@ -41,6 +47,7 @@ class OsKeyring:
         self._large = Large(folder)
         self._timeout_s = timeout_s
         self._backend: KeyringBackend | None = None
+        self._quiet_until = -math.inf
         self._calls = Calls(timeout_s, self._why_silent)
         self._status = VaultStatus(self.kind, None, "unused")
 
@@ -49,6 +56,8 @@ class OsKeyring:
         check_name(name)
 
         def get(backend: KeyringBackend) -> str | None:
+            if time.monotonic() < self._quiet_until and backends.is_locked(backend):
+                raise _locked()
             entry = backend.get_password(self._service, name)
             return None if entry is None else self._large.secret(name, entry)
 
@@ -89,7 +98,7 @@ class OsKeyring:
         """Finds out by a write and a read whether secrets can be kept now. Never opens a dialog: a locked
         keyring is only reported."""
         with contextlib.suppress(VaultError):
-            if not await self._call(self._write_and_read):
+            if not await self._call(self._write_and_read, may_ask=False):
                 self._note("failing")
         _log.info(
             "vault probed", extra={"fields": {"backend": self._status.backend, "state": self._status.state}}
@@ -108,23 +117,28 @@ class OsKeyring:
         backend.delete_password(self._service, entry)
         return found == value
 
-    async def _call(self, work: Callable[[KeyringBackend], Result]) -> Result:
-        """`work` in a thread, one at a time, within the limit. Raises VaultError for all that goes wrong."""
+    async def _call(self, work: Callable[[KeyringBackend], Result], *, may_ask: bool = True) -> Result:
+        """`work` in a thread, one at a time, within the limit. Raises VaultError for all that goes wrong.
+        `may_ask`: whether it may have shown a dialog."""
         try:
             result = await self._calls.call(lambda: work(self._open()))
         except VaultError as error:
-            if error.code not in _OF_ONE_SECRET:
-                self._note(_STATES.get(error.code, "failing"))
+            self._note_failure(error, may_ask)
             raise
         except LocalsrvError:
             raise
-        except Exception as error:  # each backend has errors of its own, from D-Bus to Windows
-            _log.warning("the keyring failed", extra={"fields": {"error": type(error).__name__}})
+        except Exception as error:
             failure = _failed(error)
-            self._note(_STATES.get(failure.code, "failing"))
+            self._note_failure(failure, may_ask)
             raise failure from None  # the cause may quote the secret
         self._note("ok")
         return result
+
+    def _note_failure(self, error: VaultError, may_ask: bool) -> None:
+        if may_ask and error.code == "vault-locked" and time.monotonic() >= self._quiet_until:
+            self._quiet_until = time.monotonic() + QUIET_S
+        if error.code not in _OF_ONE_SECRET:
+            self._note(_STATES.get(error.code, "failing"))
 
     def _open(self) -> KeyringBackend:
         if self._backend is None:

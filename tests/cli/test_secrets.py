@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import pty
 import subprocess
 import sys
 import threading
@@ -249,6 +248,8 @@ class Terminal:
 
     def __init__(self, env: Mapping[str, str], *arguments: str) -> None:
         command = [sys.executable, "-m", "localsrv", *arguments]
+        import pty  # which Windows lacks
+
         self.pid, self._master = pty.fork()
         if self.pid == 0:
             os.chdir(ROOT)
@@ -427,3 +428,35 @@ def test_bad_input(server: RunningServer, path: str, body: object, status: int) 
     assert answer.json()["message"] and PASSPHRASE not in answer.body.decode()
     assert Paths.below(server.home).vault_file.read_bytes() == before
     assert not Paths.below(server.home).config_file.exists()
+
+
+def test_a_replication_waits_for_the_vault(servers: Servers, sealed_home: Path, tmp_path: Path) -> None:
+    """Locked after a restart, it says so, loses nothing, and goes on at once when it is unlocked."""
+    couch = "/apps/default/couch/notes"
+    there = servers(tmp_path / "there")
+    assert there.request("PUT", couch).status == 201
+    assert there.request("PUT", f"{couch}/a", {}).status == 201
+    here = servers(sealed_home)
+    address = f"http://127.0.0.1:{there.port}{couch}"
+    add = ("sync", "add", "notes", address, "--pull", "--user", "owner", "--password-stdin")
+    refused = run(sealed_home, *add, stdin=there.token)
+    assert (refused.code, "locked" in refused.err) == (7, True), refused.err
+    assert vault(sealed_home, "unlock", PASSPHRASE).code == 0
+    assert run(sealed_home, *add, stdin=there.token).code == 0
+    wait_until(lambda: here.request("GET", f"{couch}/a").status == 200, what="the first document")
+    assert here.stop() == 0
+    assert there.request("PUT", f"{couch}/b", {}).status == 201
+
+    here = servers(sealed_home)
+
+    def told() -> dict[str, str]:
+        (found,) = run(sealed_home, "sync", "list", "--json").json()
+        return dict(found)
+
+    wait_until(lambda: "vault_locked" in (told()["error"] or ""), what="the replication's complaint")
+    assert here.request("GET", f"{couch}/b").status == 404
+    assert vault(sealed_home, "unlock", PASSPHRASE).code == 0
+    wait_until(
+        lambda: here.request("GET", f"{couch}/b").status == 200, what="the second document", seconds=15
+    )
+    assert there.token not in json.dumps(told())

@@ -304,6 +304,47 @@ async def test_a_disk_that_is_full(use: Any, disk: Any) -> None:
     assert await vault.get("a") == "long" * 1000
 
 
+async def test_a_dialog_that_was_left_alone_is_not_shown_again_and_again(
+    use: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reading asks once and then for a while no more; storing always asks, and an unlocked one is used."""
+    is_locked, dialogs = [True], [0]
+
+    class Asking(Memory):
+        def _ask(self) -> None:
+            if is_locked[0]:
+                dialogs[0] += 1
+                raise keyring.errors.KeyringLocked("dismissed")
+
+        def get_password(self, service: str, username: str) -> str | None:
+            self._ask()
+            return super().get_password(service, username)
+
+        def set_password(self, service: str, username: str, password: str) -> None:
+            self._ask()
+            super().set_password(service, username, password)
+
+    use(Asking())
+    monkeypatch.setattr(backends, "is_locked", lambda backend: is_locked[0])
+    vault = OsKeyring("localsrv:test", tmp_path)
+    assert (await vault.probe()).state == "locked"
+    assert dialogs == [0]
+    for _ in range(3):
+        with pytest.raises(VaultError, match="locked"):
+            await vault.get("a")
+    assert dialogs == [1]
+    with pytest.raises(VaultError, match="locked"):
+        await vault.set("a", "x")
+    assert (dialogs, vault.status.state) == ([2], "locked")
+    vault._quiet_until = 0.0  # as if the time were over
+    with pytest.raises(VaultError, match="locked"):
+        await vault.get("a")
+    assert dialogs == [3]
+    is_locked[0] = False
+    await vault.set("a", "x")
+    assert await vault.get("a") == "x"
+
+
 async def test_two_files_cannot_be_swapped(use: Any, tmp_path: Path) -> None:
     """Nor entries: the name is bound to what it holds."""
     memory = use(Memory())
