@@ -20,7 +20,7 @@ from typing import Any
 ROOT = "localsrv"
 
 _REDACTIONS: tuple[tuple[re.Pattern[str], str], ...] = (
-    (re.compile(r"lsk_[A-Za-z0-9_-]+"), "lsk_***"),
+    (re.compile(r"\b(ls[akr]_)[A-Za-z0-9_-]+"), r"\1***"),
     (re.compile(r"(?i)\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]+"), r"\1 ***"),
     (
         re.compile(r"(?i)\b(apikey|authorization|cookie|password|secret|token)(\"?\s*[:=]\s*\"?)[^\s\",;&]+"),

@@ -240,6 +240,10 @@ class Grants:
             if not watchers:
                 self._watchers.pop(grant.id, None)
 
+    def watching(self, grant: Grant) -> int:
+        """How many watch the grant."""
+        return len(self._watchers.get(grant.id, ()))
+
     # ── inside ─────────────────────────────────────────────────────────────────────────────────────────────
 
     def _remember(

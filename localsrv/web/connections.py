@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
+from http import HTTPStatus
 from typing import Protocol
 
 import orjson
 
-from localsrv.base.errors import Unavailable
+from localsrv.base.errors import LocalsrvError, Unavailable
 
 MOST_CONNECTIONS = 4096
 SPARE_FILES = 256
@@ -56,14 +57,20 @@ def to_leave(others: Iterable[Connection]) -> Connection | None:
     return next((one for one in others if not one.is_trusted), None)
 
 
-def refusal() -> bytes:
-    """What a connection is told that finds no room, as bytes of HTTP."""
-    told = Unavailable(
+def no_room() -> LocalsrvError:
+    """What a connection is told that finds no room."""
+    return Unavailable(
         "Too many connections are open.", code="too-many-connections", hint="Close some and try again."
     )
+
+
+def refusal(told: LocalsrvError) -> bytes:
+    """An error as bytes of HTTP, for a connection that has no request yet."""
     body = orjson.dumps(told.as_dict())
+    again = "Retry-After: 5\r\n" if isinstance(told, Unavailable) else ""
     head = (
-        "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nRetry-After: 5\r\n"
+        f"HTTP/1.1 {told.status} {HTTPStatus(told.status).phrase}\r\n{again}"
+        "Content-Type: application/json\r\n"
         f"Content-Length: {len(body)}\r\nX-Content-Type-Options: nosniff\r\nConnection: close\r\n\r\n"
     )
     return head.encode() + body

@@ -139,6 +139,7 @@ class Dispatcher:
             if refused is not None:
                 return refused
         try:
+            _check_framing(request)
             place = self._place(request)
             face = place.face
             with_credentials = face is Face.COUCH
@@ -317,6 +318,29 @@ class Dispatcher:
         ):
             raise NotFound("There is nothing at this address.", code="no-such-route", details=path[:200])
         return Place(site, {}, tuple(segments))
+
+
+def _check_framing(request: web.Request) -> None:
+    """Refuses what a program between a client and us may read otherwise than we do (RFC 9112, 6.1).
+
+    aiohttp's parser refuses the rest: both lengths, two of them, folded lines, bare line feeds. It takes any
+    list of codings that ends with `chunked`, also from HTTP/1.0, and decodes none but that.
+
+    Raises:
+        BadRequest: what follows on the connection is not read.
+    """
+    version = request.version
+    coding = request.headers.get(hdrs.TRANSFER_ENCODING)
+    if version.major == 1 and (coding is None or (coding.lower() == "chunked" and version.minor >= 1)):
+        return
+    request.protocol.close()
+    if version.major != 1:
+        raise BadRequest("Only HTTP/1.1 and HTTP/1.0 are spoken here.", code="malformed-request")
+    raise BadRequest(
+        "The Transfer-Encoding is not understood.",
+        code="malformed-request",
+        hint="Send the body with a Content-Length, or chunked with HTTP/1.1.",
+    )
 
 
 def _is_browsers(request: web.Request) -> bool:

@@ -9,9 +9,20 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
-from localsrv.base.errors import LocalsrvError, Unauthenticated
+from localsrv.base.errors import LocalsrvError, TooManyRequests, Unauthenticated
 from localsrv.model.scopes import Grant
 from localsrv.web.context import APPLICATION, services
+
+MOST_OF_ONE = 1000
+"""Such answers of one grant at a time, out of `connections.MOST_CONNECTIONS`: whoever holds a grant is never
+asked to make room, so a single one must not take it all."""
+
+
+class TooManyFeeds(TooManyRequests):
+    """One grant listens too often at once."""
+
+    code = "too-many-feeds"
+    retry_after_s = 5
 
 
 @dataclass(slots=True, eq=False)
@@ -40,9 +51,24 @@ async def end_all(app: web.Application) -> None:
         ending.end()
 
 
+def require_room(request: web.Request, holder: Grant) -> None:
+    """Raises TooManyFeeds when the grant has as many as it may. `ending_of` asks it too."""
+    if services(request).grants.watching(holder) >= MOST_OF_ONE:
+        raise TooManyFeeds(
+            f"This token holds {MOST_OF_ONE} answers open already.",
+            hint="Close some: one feed can tell of many collections.",
+        )
+
+
 @contextlib.contextmanager
 def ending_of(request: web.Request, holder: Grant | None) -> Iterator[Ending]:
-    """An `Ending` that the grant's revocation, if there is a grant, and the server's leaving set."""
+    """An `Ending` that the grant's revocation, if there is a grant, and the server's leaving set.
+
+    Raises:
+        TooManyFeeds: the grant has as many as it may.
+    """
+    if holder is not None:
+        require_room(request, holder)
     ending, endings = Ending(), request[APPLICATION][ENDINGS]
     endings.add(ending)
     try:

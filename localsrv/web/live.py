@@ -20,7 +20,7 @@ from localsrv.base.errors import LocalsrvError, Unauthenticated, Unavailable
 from localsrv.web import auth
 from localsrv.web.admin.info import FLAG, TEXT, TEXT_OR_NULL, obj
 from localsrv.web.context import CALL, CORS, call, database, grant, services
-from localsrv.web.endings import Ending, ending_of, still_live
+from localsrv.web.endings import Ending, ending_of, require_room, still_live
 from localsrv.web.headers import decorate
 from localsrv.web.live_feed import HEARTBEAT_SECONDS, Feed, Send, Wanted, error_frame
 from localsrv.web.replication_frames import ReplicationFrames
@@ -55,6 +55,7 @@ def _feed(request: web.Request, wanted: Wanted) -> Feed:
 
 async def _events(request: web.Request, wanted: Wanted) -> web.StreamResponse:
     holder = grant(request)
+    require_room(request, holder)
     feed = _feed(request, wanted)
     await feed.start()
     response = web.StreamResponse(
@@ -122,6 +123,7 @@ async def _websocket(request: web.Request, wanted: Wanted) -> web.StreamResponse
         if here.grant is None:
             await _take_token(request, socket)
             wanted.check(request)
+        require_room(request, grant(request))
         feed = _feed(request, wanted)
         await feed.start()
     except LocalsrvError as error:

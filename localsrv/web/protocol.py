@@ -22,6 +22,16 @@ from localsrv.web.headers import decorate
 
 log = logging.getLogger("localsrv.web")
 
+MOST_HEAD_BYTES = 64 * 1024
+"""aiohttp bounds each line and their number, which makes a megabyte: too much while nobody is known yet."""
+
+
+class HeadTooLarge(BadRequest):
+    """The first line and the headers together (RFC 6585, 5)."""
+
+    status = 431
+    code = "head-too-large"
+
 
 class Protocol(web.RequestHandler):
     """aiohttp's connection with answers of our own for what it refuses. It is closed after them.
@@ -30,12 +40,13 @@ class Protocol(web.RequestHandler):
     left, which a handler that waits for somebody else would not notice.
     """
 
-    __slots__ = ("is_trusted", "on_lost")
+    __slots__ = ("_head_bytes", "is_trusted", "on_lost")
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.is_trusted = False
         self.on_lost: list[Callable[[], object]] = []
+        self._head_bytes = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -48,14 +59,31 @@ class Protocol(web.RequestHandler):
         for tell in list(self.on_lost):
             tell()
 
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        waiter = self._waiter
+        if waiter is None or waiter.done():
+            self._head_bytes = 0
+            return
+        self._head_bytes += len(data)  # of a head that is not complete
+        if self._head_bytes > MOST_HEAD_BYTES:
+            log.info("a head that is too large")
+            self._say_and_close(
+                HeadTooLarge("The request's headers are too large.", hint="Send fewer or shorter ones.")
+            )
+
+    def _say_and_close(self, told: LocalsrvError) -> None:
+        if isinstance(self.transport, asyncio.WriteTransport):
+            self.transport.write(connections.refusal(told))
+        self.force_close()
+
     def _make_room(self, manager: Server) -> None:
         others = (one for one in manager.connections if one is not self)
         leaving = connections.to_leave(others)  # type: ignore[arg-type] # all of them are ours
         if leaving is not None:
             leaving.force_close()
-        elif isinstance(self.transport, asyncio.WriteTransport):
-            self.transport.write(connections.refusal())
-            self.transport.close()
+        else:
+            self._say_and_close(connections.no_room())
 
     def log_exception(self, *args: Any, **kw: Any) -> None:
         """As aiohttp's. A body found broken after its answer, when it is thrown away, is no failure."""

@@ -16,6 +16,7 @@ from localsrv.base import log
 from localsrv.base.errors import InvalidValue
 
 TOKEN = "lsk_" + "a1B-_" * 8 + "xyz"
+REFRESH, ACCESS = TOKEN.replace("lsk_", "lsr_"), TOKEN.replace("lsk_", "lsa_")
 
 
 @pytest.fixture
@@ -35,6 +36,8 @@ def lines(file: Path) -> list[dict[str, Any]]:
     [
         ("plain words, 3 of 4", "plain words, 3 of 4"),
         (f"token {TOKEN} used", "token lsk_*** used"),
+        (f"renewed by {REFRESH}", "renewed by lsr_***"),
+        (f"{ACCESS} was spent", "lsa_*** was spent"),
         (f"Authorization: Bearer {TOKEN}", "***"),
         ("Authorization: Basic YWxhZGRpbjpvcGVu", "***"),
         ('{"password": "hunter2"}', '{"password": "***"}'),
@@ -47,7 +50,7 @@ def lines(file: Path) -> list[dict[str, Any]]:
 def test_redaction(file: Path, message: str, expected: str) -> None:
     logging.getLogger("localsrv.test").info("%s", message, extra={"fields": {"note": message, "n": 3}})
     (line,) = lines(file)
-    for secret in (TOKEN, "YWxhZGRpbjpvcGVu", "hunter2", "eq.secret", "code=abc"):
+    for secret in (TOKEN[4:], "YWxhZGRpbjpvcGVu", "hunter2", "eq.secret", "code=abc"):
         assert secret not in file.read_text()
     assert expected in line["message"]
     assert expected in line["note"]

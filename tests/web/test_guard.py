@@ -12,7 +12,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from aiohttp.test_utils import make_mocked_request
 
+from localsrv.web.errors import ForeignOrigin
+from localsrv.web.guard import Guard
 from tests.web.conftest import ALLOWED_ORIGIN, WebServer
 
 ITEMS = {"fields": {"name": "text"}}
@@ -289,6 +292,32 @@ async def test_an_origin_that_holds_a_grant_may_read_until_it_is_revoked(shop: W
     assert (await shop.ask("DELETE", f"/api/v1/keys/{key}")).status == 200
     assert (await shop.ask("GET", path, token=token, headers={"Origin": origin})).status == 403
     assert (await shop.ask("GET", path, token=token)).status == 401
+
+
+@pytest.mark.parametrize(
+    "asked", ['x"y', "x;y", "x:y", "x=y", "x@y", "(x)", "x\u00e9", "x\\y", "<script>", "authorization, {x}"]
+)
+async def test_a_preflight_is_told_names_of_headers_alone(shop: WebServer, asked: str) -> None:
+    """What a page asks for comes back in a header, so nothing but names may."""
+    asks = {
+        "Origin": ALLOWED_ORIGIN,
+        "Access-Control-Request-Method": "GET",
+        "Access-Control-Request-Headers": asked,
+    }
+    answer = await shop.ask("OPTIONS", "/api/v1/status", token=None, headers=asks)
+    assert answer.status == 204
+    assert "Access-Control-Allow-Headers" not in answer.headers
+
+
+async def test_null_is_never_granted_anything(shop: WebServer) -> None:
+    """Not even where a setting or a damaged file says so: every sandboxed frame has this origin."""
+    addresses = shop.services.addresses
+    guard = Guard(addresses, lambda app: True, lambda origin: True, frozenset({"null"}))
+    headers = {"Host": shop.host(), "Origin": "null"}
+    request = make_mocked_request("GET", "/api/v1/status", headers=headers)
+    for any_origin in (False, True):
+        with pytest.raises(ForeignOrigin):
+            guard.cors_origin(request, guard.site(shop.host()), any_origin)
 
 
 async def test_a_listed_origin_needs_a_token_like_everyone(shop: WebServer) -> None:

@@ -206,4 +206,5 @@ async def test_every_answer_has_its_policies(
 async def test_a_page_may_not_be_framed(web_server: WebServer) -> None:
     answer = await web_server.ask("GET", "/", token=None)
     assert "frame-ancestors 'none'" in answer.headers["Content-Security-Policy"]
+    assert answer.headers["X-Frame-Options"] == "DENY"
     assert answer.headers["Cross-Origin-Opener-Policy"] == "same-origin"
