@@ -125,6 +125,7 @@ class KeptAnswers:
         file = await self._opened() if _is_ours(headers) else None
         if file is None:
             return None
+        await asyncio.to_thread(_rules)
         import hishel
 
         space = _space(key)
@@ -234,6 +235,11 @@ def is_unchanged(headers: Headers, answer: Kept) -> bool:
         return parsedate_to_datetime(changed) <= parsedate_to_datetime(since)
     except (ValueError, TypeError):
         return False
+
+
+def _rules() -> None:
+    """Imports hishel, which takes a tenth of a second and so has no place on the event loop."""
+    import hishel  # noqa: F401
 
 
 def _space(key: tuple[str, str]) -> str:
