@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from localsrv.base.errors import InvalidValue, VaultError
 from localsrv.model.scopes import Grant
@@ -19,8 +19,7 @@ from localsrv.store.vault_entries import VaultEntry
 from localsrv.vault import Kind, Vault
 
 
-@dataclass(frozen=True, slots=True)
-class Moved:
+class Moved(NamedTuple):
     """What moving did: secrets brought to `to`; names listed for the old vault that it no longer had (they
     stay listed there); entries that the old vault could not remove yet."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from localsrv.base.errors import Conflict, InvalidValue, NotFound
 from localsrv.model.scopes import ALL, Grant
@@ -23,8 +23,7 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}\Z")
 _PREFIX = "secret:"
 
 
-@dataclass(frozen=True, slots=True)
-class Secret:
+class Secret(NamedTuple):
     """A secret without its value. `app` None: every app's. Time in seconds since 1970."""
 
     name: str

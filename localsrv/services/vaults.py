@@ -16,7 +16,6 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
-from dataclasses import replace
 from typing import Protocol
 
 from localsrv.base.errors import InvalidValue, LocalsrvError, VaultError
@@ -142,7 +141,7 @@ class Vaults:
         """Removes a secret that nothing refers to any more: now, or when its vault can be used again."""
         async with self.changing:
             known = [self.entries.get(kind, name) for kind in self.all]
-            await self.entries.put(*(replace(e, is_gone=True) for e in known if e is not None))
+            await self.entries.put(*(e._replace(is_gone=True) for e in known if e is not None))
             with contextlib.suppress(VaultError):
                 await self.current.delete(name)
                 own = self.entries.get(self.kind, name)

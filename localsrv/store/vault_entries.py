@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from localsrv.store.driver import Connection
 from localsrv.store.system import System
 
 
-@dataclass(frozen=True, slots=True)
-class VaultEntry:
+class VaultEntry(NamedTuple):
     """What one vault holds, or may hold, under a name. `is_gone`: it counts no longer, and is to be
     removed."""
 

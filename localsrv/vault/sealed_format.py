@@ -18,8 +18,8 @@ import hmac
 import json
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
 from hashlib import sha256
+from typing import NamedTuple
 
 from localsrv.base.errors import VaultError
 from localsrv.vault import sealing
@@ -34,16 +34,17 @@ _FIRST_WORDS = b"localsrv vault "
 _CHECKED = b"localsrv vault passphrase check"
 
 
-@dataclass(frozen=True, slots=True, repr=False)
 class Key:
-    """What a passphrase became: the key, and the three lines that belong to it."""
+    """What a passphrase became: the key, and the three lines that belong to it. Its `repr` shows neither."""
 
-    secret: bytes
-    header: bytes
+    __slots__ = ("header", "secret")
+
+    def __init__(self, secret: bytes, header: bytes) -> None:
+        self.secret = secret
+        self.header = header
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Sealed:
+class Sealed(NamedTuple):
     """A file's parts, not yet opened. `header` is the three lines."""
 
     header: bytes

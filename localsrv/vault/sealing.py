@@ -6,8 +6,7 @@ It is imported by the first call: it costs 9 MB of memory, which an idle server 
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from localsrv.base.errors import VaultError
 
@@ -44,8 +43,7 @@ def unseal(key: bytes, sealed: bytes, bound: bytes) -> bytes:
         raise CannotOpen from None
 
 
-@dataclass(frozen=True, slots=True)
-class Cost:
+class Cost(NamedTuple):
     """What deriving a key from a passphrase costs whoever guesses. `memory_kib` and `lanes` as Argon2id
     counts them; with scrypt `memory_kib` is its n, since r is 8, `rounds` its p, and `lanes` 1."""
 
