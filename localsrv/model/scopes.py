@@ -69,6 +69,14 @@ class Grant:
         """Whether it covers `scope` in `app`; `app` None means the server as a whole."""
         return self.app in (ALL, app) and implies(self.scopes, scope)
 
+    @property
+    def user(self) -> str:
+        """Who this is to design documents' functions: a name that nobody but the owner chose.
+
+        What a paired client calls itself is its own choice, so that it could pass for another.
+        """
+        return self.id if self.kind == "paired" else self.name
+
     def is_expired(self, now: float) -> bool:
         return self.expires_at is not None and now >= self.expires_at
 

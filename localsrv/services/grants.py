@@ -205,7 +205,8 @@ class Grants:
         record.deadline = _deadline(expires_at)
         for digest in record.digests:
             held = self._by_digest[digest]
-            held.grant, held.ends, held.deadline = record.grant, expires_at, record.deadline
+            held.grant = replace(held.grant, expires_at=expires_at)
+            held.ends, held.deadline = expires_at, record.deadline
         return record.grant
 
     async def revoke(self, ident: str) -> Grant:

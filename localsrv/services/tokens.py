@@ -79,8 +79,9 @@ class Tokens:
             expires_in = min(expires_in or ACCESS_SECONDS, ACCESS_SECONDS)
         if is_page:
             seconds = min(expires_in or PAGE_SECONDS, PAGE_SECONDS)
+            name = "page " + (origin or "").partition("://")[2]
             token, grant = await self._grants.create(
-                program, app, scopes, origin=origin, expires_in=seconds, kind="page", program=program
+                name, app, scopes, origin=origin, expires_in=seconds, kind="page", program=program
             )
             return Issued(grant, token, None, seconds, scopes)
         grant = new_grant(program, app, scopes, origin, expires_in, "paired", program)

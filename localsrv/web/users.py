@@ -12,11 +12,11 @@ from localsrv.web.context import call, database, grant, services
 
 
 def user_of(request: web.Request) -> UserContext:
-    """The grant's name; an admin of the app has CouchDB's role for that."""
+    """The grant's name, a paired client's id; an admin of the app has CouchDB's role for that."""
     here = call(request)
     holder = grant(request)
     is_admin = holder.allows(None if here.app is None else here.app.id, ADMIN)
-    return UserContext(holder.name, ("_admin",) if is_admin else ())
+    return UserContext(holder.user, ("_admin",) if is_admin else ())
 
 
 async def reviewer(request: web.Request, collection: str) -> Review | None:

@@ -65,6 +65,17 @@ async def test_a_page_keeps_its_access_and_gives_it_up(
     assert shop.services.grants.all() == []
 
 
+async def test_a_code_that_is_none_is_noted(shop: WebServer) -> None:
+    body = {"code": "guessed"}
+    for _ in range(2):
+        answer = await shop.ask(
+            "POST", "/api/v1/exchange", app="shop", token=None, headers=page(shop, "shop"), json=body
+        )
+        assert (answer.status, answer.json["code"]) == (403, "bad-code")
+    (entry,) = (await shop.ask("GET", "/api/v1/audit?event=code-failed")).json["entries"]
+    assert (entry["origin"], entry["count"]) == (shop.origin("shop"), 2)
+
+
 async def test_a_session_is_its_own_pages(shop: WebServer) -> None:
     token = await opened(shop, "shop")
     for method in ("GET", "POST", "DELETE"):

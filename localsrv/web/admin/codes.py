@@ -7,6 +7,7 @@ from aiohttp import hdrs, web
 from localsrv.base.errors import BadRequest, Forbidden
 from localsrv.model.scopes import ADMIN as ADMIN_SCOPE
 from localsrv.model.scopes import ALL, CACHE
+from localsrv.services.audit import CODE_FAILED
 from localsrv.services.codes import CODE_SECONDS
 from localsrv.services.tokens import PAGE_SECONDS
 from localsrv.web.admin.answers import json_answer
@@ -39,7 +40,11 @@ async def exchange(request: web.Request) -> web.Response:
     if code is None:
         raise BadRequest("`code` is missing.", details="code")
     origin = request.headers.get(hdrs.ORIGIN)
-    app = own.codes.redeem(code).app
+    try:
+        app = own.codes.redeem(code).app
+    except Forbidden:
+        own.audit.note(CODE_FAILED, origin=origin, details={"code": "of a page"})
+        raise
     origins = own.addresses.origins if app is None else own.addresses.app_origins(app)
     if origin is None or origin not in origins:
         raise Forbidden(

@@ -52,6 +52,9 @@ async def sign_in(request: web.Request) -> web.Response:
             "forbidden",
             "No cookies are given here: sign in with Basic, or switch `couchdb_cookie` on and use that port.",
         )
+    whole = services(request).grants.by_id(holder.id)
+    if whole is None or whole.scopes != holder.scopes:
+        raise CouchError(403, "forbidden", "A token that was narrowed gets no cookie: sign in with Basic.")
     user = _user(request, holder)
     answer = json_answer({"ok": True, **user})
     value = _sessions(request).make(holder)
@@ -89,7 +92,7 @@ def _user(request: web.Request, holder: Grant | None) -> dict[str, Any]:
     if holder is None:
         return {"name": None, "roles": []}
     is_admin = holder.allows(param(request, "app"), ADMIN)
-    return {"name": holder.name, "roles": ["_admin"] if is_admin else []}
+    return {"name": holder.user, "roles": ["_admin"] if is_admin else []}
 
 
 def _sessions(request: web.Request) -> Sessions:

@@ -10,10 +10,12 @@ from collections.abc import Callable
 from http.cookies import SimpleCookie
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
 from tests.support.commands import run
+from tests.support.oauth import DEVICE_GRANT
 from tests.support.server import RunningServer
 
 Start = Callable[..., RunningServer]
@@ -181,6 +183,27 @@ def test_a_cookie_holds_at_its_port_alone(servers: Start, free_port: int) -> Non
     assert gone[2] == {"ok": True} and "Max-Age=0" in gone[1]["set-cookie"]
     assert server.request("DELETE", f"/api/v1/keys/{key['id']}").status == 200
     assert ask(free_port, "GET", "/notes", Cookie=cookie)[0] == 401
+
+
+def test_a_narrowed_token_gets_no_cookie(servers: Start, free_port: int) -> None:
+    """A cookie stands for the grant, and must not give back what a token was made without."""
+    server = started(servers, free_port, couchdb_cookie="true")
+
+    def form(path: str, **fields: str) -> Any:
+        sent = {"Content-Type": "application/x-www-form-urlencoded"}
+        return server.request("POST", path, urlencode(fields), headers=sent, token=None).json()
+
+    device = form("/oauth/device_authorization", client_id="nano", scope="sync", app="default")
+    assert server.request("POST", f"/api/v1/requests/{device['user_code']}/approve").status == 200
+    tokens = form(
+        "/oauth/token", client_id="nano", grant_type=DEVICE_GRANT, device_code=device["device_code"]
+    )
+    refresh = {"grant_type": "refresh_token", "client_id": "nano", "refresh_token": tokens["refresh_token"]}
+    narrow = form("/oauth/token", scope="notes:read", **refresh)
+    assert narrow["scope"] == "notes:read"
+    for token, status in ((narrow["access_token"], 403), (tokens["access_token"], 200)):
+        signed_in = ask(free_port, "POST", "/_session", {"name": tokens["grant_id"], "password": token})
+        assert signed_in[0] == status, signed_in
 
 
 @pytest.mark.parametrize("value", ["", "x", "a:b", "a:1:2", "owner:9999999999:"])

@@ -242,3 +242,13 @@ async def test_other_methods(desk: Desk) -> None:
         answer = await desk.server.ask("GET", path, token=None)
         assert (answer.status, answer.headers["Allow"]) == (405, "POST")
         assert answer.json["error"] == "invalid_request"
+
+
+async def test_a_name_that_a_program_chose_is_no_users_name(desk: Desk) -> None:
+    """Rules in design documents go by names, so a program cannot choose the one it is known by there."""
+    tokens = await desk.paired("ada", scope="sync")
+    value = base64.b64encode(f"ada:{tokens['access_token']}".encode()).decode()
+    answer = await desk.server.ask(
+        "GET", "/apps/shop/couch/_session", token=None, headers={"Authorization": f"Basic {value}"}
+    )
+    assert answer.json["userCtx"] == {"name": tokens["grant_id"], "roles": []}
