@@ -294,6 +294,42 @@ async def test_an_origin_that_holds_a_grant_may_read_until_it_is_revoked(shop: W
     assert (await shop.ask("GET", path, token=token)).status == 401
 
 
+APP_ORIGINS = [
+    "chrome-extension://" + "abcdefghijklmnop" * 2,
+    "moz-extension://0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0",
+    "app://obsidian.md",
+    "capacitor://localhost",
+    "tauri://localhost",
+    "http://tauri.localhost",
+    "ionic://localhost",
+    "vscode-webview://0abc",
+]
+
+
+@pytest.mark.parametrize("origin", APP_ORIGINS)
+async def test_extensions_and_apps_of_other_makers_are_granted_like_pages(
+    shop: WebServer, origin: str
+) -> None:
+    path = "/apps/shop/rest/v1/items"
+    asks = {"Origin": origin, "Access-Control-Request-Method": "GET",
+            "Access-Control-Request-Headers": "apikey", "Sec-Fetch-Site": "cross-site"}  # fmt: skip
+    assert (await shop.ask("OPTIONS", path, token=None, headers=asks)).status == 403
+    token = await shop.key("shop", "items:read", origin=origin)
+    told = await shop.ask("OPTIONS", path, token=None, headers=asks)
+    assert (told.status, told.headers["Access-Control-Allow-Origin"]) == (204, origin)
+    assert told.headers["Access-Control-Allow-Headers"] == "apikey"
+    read = await shop.ask(
+        "GET", path, token=token, headers={"Origin": origin, "Sec-Fetch-Site": "cross-site"}
+    )
+    assert (read.status, read.headers["Access-Control-Allow-Origin"]) == (200, origin)
+    near = origin[:-1] + ("x" if origin[-1] != "x" else "y")
+    for other in (near, origin + ".evil.example", origin + ":1", origin.upper(), "https://evil.example"):
+        for method in ("OPTIONS", "GET"):
+            refused = await shop.ask(method, path, token=token, headers={**asks, "Origin": other})
+            assert refused.status == 403, other
+            assert "Access-Control-Allow-Origin" not in refused.headers
+
+
 @pytest.mark.parametrize(
     "asked", ['x"y', "x;y", "x:y", "x=y", "x@y", "(x)", "x\u00e9", "x\\y", "<script>", "authorization, {x}"]
 )

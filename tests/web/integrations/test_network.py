@@ -128,6 +128,18 @@ async def test_this_server_itself_is_never_called(shop: WebServer, host: str) ->
     assert answer.json["details"] == "self"
 
 
+async def test_no_proxy_of_the_environment_is_used(
+    shop: WebServer, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would see the secret, and what it connects to would be nobody's to look at."""
+    async with playing("127.0.0.1") as proxy:
+        for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+            monkeypatch.setenv(name, proxy.url)
+        await set_up(shop, service)
+        assert (await shop.ask("GET", f"{FACE}/weather/x")).body == b"hello"
+        assert proxy.seen == []
+
+
 # ── redirects ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -268,6 +280,14 @@ async def test_a_service_that_falls_silent(shop: WebServer, service: Service, li
     assert (health["last_error"], health["cached"]) == ("integration-timeout", 0)
 
 
+async def test_repetitions_count_for_the_whole_time(shop: WebServer, service: Service) -> None:
+    service.answer("/x", lambda request: web.Response(status=503, headers={"Retry-After": "5"}))
+    await set_up(shop, service, limits={"total_s": 1, "retries": 5})
+    began = time.monotonic()
+    refused(await shop.ask("GET", f"{FACE}/weather/x"), 504, "integration-timeout")
+    assert time.monotonic() - began < 3
+
+
 async def test_nobody_listens(shop: WebServer, service: Service) -> None:
     await set_up(shop, service, base_url="http://api.example.org:9", limits={"connect_s": 2})
     refused(await shop.ask("GET", f"{FACE}/weather/x"), 502, "integration-unreachable")
@@ -348,8 +368,8 @@ async def test_retry_after_is_honoured(shop: WebServer, service: Service) -> Non
 async def test_the_breaker_opens_and_closes(
     shop: WebServer, service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    now = [1000.0]
-    monkeypatch.setattr(calls, "_now", lambda: now[0])
+    later = [0.0]
+    monkeypatch.setattr(calls, "_now", lambda: asyncio.get_running_loop().time() + later[0])
     fails(service, "/x", 6, 500)
     await set_up(shop, service)
     await set_up(shop, service, "other")
@@ -360,10 +380,10 @@ async def test_the_breaker_opens_and_closes(
     assert (answer.headers["Retry-After"], answer.json["details"]) == ("15", "status-500")
     assert len(service.seen) == 5, "nothing is sent while it is open"
     assert (await shop.ask("GET", f"{FACE}/other/y")).status == 200, "others go on"
-    now[0] += 15
+    later[0] += 15
     assert (await shop.ask("GET", f"{FACE}/weather/x")).status == 500, "one is let through"
     assert (await shop.ask("GET", f"{FACE}/weather/x")).headers["Retry-After"] == "30"
-    now[0] += 30
+    later[0] += 30
     assert (await shop.ask("GET", f"{FACE}/weather/x")).body == b"at last"
     assert (await shop.ask("GET", f"{FACE}/weather/x")).body == b"at last"
 
