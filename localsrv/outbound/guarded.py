@@ -22,8 +22,8 @@ from aiohttp.resolver import ThreadedResolver
 
 from localsrv.model.public_addresses import is_this_machine, why_refused
 
-CONNECTIONS = 100
-PER_HOST = 24
+CONNECTIONS = 256
+PER_HOST = 64
 IDLE_S = 15.0
 """How long a connection without requests is kept: after it, nothing of ours wakes up."""
 

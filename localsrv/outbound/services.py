@@ -141,17 +141,23 @@ class Incoming:
         )
 
 
-async def send(outside: Outside, outgoing: Outgoing, limits: Limits, *, is_named: bool) -> Incoming:
+async def send(
+    outside: Outside, outgoing: Outgoing, limits: Limits, *, is_named: bool, deadline: float | None = None
+) -> Incoming:
     """Sends a request and returns when its answer begins. Redirects are not followed.
+
+    `deadline` is when all must be over, on the loop's clock; after `total_s` unless given.
 
     Raises:
         ServiceError: of any kind. LocalsrvError: what reading the request's own body raised.
     """
     where = _where(outgoing.url)
     loop = asyncio.get_running_loop()
-    deadline = loop.time() + limits.total_s
-    patience = limits.total_s
+    deadline = loop.time() + limits.total_s if deadline is None else deadline
+    patience = max(0.0, deadline - loop.time())
+    is_late = True
     if not callable(outgoing.body):  # one that is still on its way may take longer to be answered
+        is_late = patience < limits.connect_s + limits.first_byte_s
         patience = min(patience, limits.connect_s + limits.first_byte_s)
     verified = await asyncio.to_thread(trust) if outgoing.url.startswith("https:") else True
     try:
@@ -166,7 +172,7 @@ async def send(outside: Outside, outgoing: Outgoing, limits: Limits, *, is_named
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=limits.connect_s),
             )
     except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-        raise _translated(error, where, limits) from error
+        raise _translated(error, where, "total_s" if is_late else "first_byte_s") from error
     incoming = Incoming(response, where, limits, deadline, whole=outgoing.method != "HEAD")
     try:
         incoming.check_length()
@@ -176,7 +182,7 @@ async def send(outside: Outside, outgoing: Outgoing, limits: Limits, *, is_named
     return incoming
 
 
-def _translated(error: BaseException, where: str, limits: Limits) -> LocalsrvError:
+def _translated(error: BaseException, where: str, limit: str) -> LocalsrvError:
     if isinstance(error.__cause__, LocalsrvError):  # our own body could not be read
         return error.__cause__
     if (kind := refused_address(error)) is not None:
@@ -194,7 +200,7 @@ def _translated(error: BaseException, where: str, limits: Limits) -> LocalsrvErr
             f"{where} cannot be reached.", hint="Is there a network, and is the address right?"
         )
     if isinstance(error, TimeoutError):
-        return _silent(where, "first_byte_s")
+        return _silent(where, limit)
     if isinstance(error, aiohttp.InvalidURL):
         return _forbidden(where, "malformed")
     if isinstance(error, aiohttp.ClientResponseError | ValueError):

@@ -31,6 +31,7 @@ from localsrv.outbound.services import (
     Incoming,
     Outgoing,
     ServiceError,
+    ServiceSilent,
     ServiceUnreachable,
     Stream,
     send,
@@ -38,7 +39,7 @@ from localsrv.outbound.services import (
 from localsrv.services.audit import INTEGRATION_REFUSED, Audit
 from localsrv.services.integrations.credentials import Credentials, Key, Signed
 from localsrv.services.integrations.kept import (
-    MOST_BYTES,
+    Gathering,
     Kept,
     KeptAnswers,
     Lookup,
@@ -116,23 +117,22 @@ class Answer:
             if self._body:
                 yield self._body
             return
-        parts: list[bytes] | None = [] if self._storing is not None else None
-        size = 0
+        gathering = None if self._storing is None or self._kept is None else Gathering(self._kept)
         try:
             async with aclosing(self._incoming.chunks()) as chunks:
                 async for chunk in chunks:
-                    size += len(chunk)
-                    if parts is not None and size <= MOST_BYTES:
-                        parts.append(chunk)
-                    else:
-                        parts = None
+                    if gathering is not None:
+                        gathering.add(chunk)
                     yield chunk
+            if gathering is not None and self._storing is not None:
+                await gathering.store(self._storing)
         except ServiceError as error:
             if self.on_failure is not None:
                 self.on_failure(error)
             raise
-        if parts is not None and self._storing is not None and self._kept is not None:
-            await self._kept.store(self._storing, b"".join(parts))
+        finally:
+            if gathering is not None:
+                gathering.end()
 
     def close(self) -> None:
         if self._incoming is not None:
@@ -245,6 +245,7 @@ class _Call:
         self.hop = hop
         self.has_left_home = False
         self.secret: str | None = None
+        self._deadline = _now() + integration.limits.total_s
         self._calls = calls
         self._health = calls._registry.health(key)
 
@@ -293,6 +294,8 @@ class _Call:
                     return incoming
                 incoming.close()
             pause = pause_before(attempt, retry_after, random.random(), time.time())  # noqa: S311
+            if _now() + (pause or 0.0) >= self._deadline:
+                raise ServiceSilent(f"`{self.key[1]}` did not answer in time.", details="total_s")
             await asyncio.sleep(pause or 0.0)
 
     async def _signed(self, hop: Hop, headers: Headers, body: bytes | Stream | None) -> Incoming:
@@ -340,6 +343,7 @@ class _Call:
                 outgoing,
                 self.integration.limits,
                 is_named=self.integration.names_host(hop.url),
+                deadline=self._deadline,
             )
         except ServiceError as error:
             has_failed = error.is_passing

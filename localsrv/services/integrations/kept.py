@@ -32,6 +32,8 @@ _log = logging.getLogger(__name__)
 
 MOST_BYTES = 8 << 20
 """The largest body that is kept."""
+MOST_GATHERED = 32 << 20
+"""Bytes of bodies that are on their way and may be kept; further ones are not."""
 
 STALE = ("Warning", '110 localsrv "Response is Stale"')
 
@@ -85,6 +87,8 @@ class KeptAnswers:
         self._most = most_bytes
         self._opening = asyncio.Lock()
         self._file: CacheFile | None = None
+        self.gathered = 0
+        """Bytes that are held for answers which have not come whole."""
 
     async def close(self) -> None:
         if self._file is not None:
@@ -218,6 +222,34 @@ class KeptAnswers:
             await self._file.delete(space, key, variants)
         except StorageError:
             return
+
+
+class Gathering:
+    """A body that may be kept, while it comes. What is too large, or too much at once, is let go."""
+
+    def __init__(self, kept: KeptAnswers) -> None:
+        self._kept = kept
+        self._parts: list[bytes] | None = []
+        self._size = 0
+
+    def add(self, chunk: bytes) -> None:
+        if self._parts is None:
+            return
+        if self._size + len(chunk) > MOST_BYTES or self._kept.gathered + len(chunk) > MOST_GATHERED:
+            self.end()
+            return
+        self._parts.append(chunk)
+        self._size += len(chunk)
+        self._kept.gathered += len(chunk)
+
+    async def store(self, storing: Storing) -> None:
+        """Keeps it: it has come whole."""
+        if self._parts is not None:
+            await self._kept.store(storing, b"".join(self._parts))
+
+    def end(self) -> None:
+        self._kept.gathered -= self._size
+        self._parts, self._size = None, 0
 
 
 def is_unchanged(headers: Headers, answer: Kept) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -47,6 +48,7 @@ class Registry:
         self._audit = audit
         self._set: dict[Key, Integration] = {}
         self._health: dict[Key, Health] = {}
+        self._changing = asyncio.Lock()
 
     @classmethod
     async def start(
@@ -113,6 +115,22 @@ class Registry:
         """
         checked_name(name)
         self._apps.row(app)
+        async with self._changing:
+            made = await self._change(app, name, value, secret, client_secret, grant)
+        self._audit.note(
+            INTEGRATION_SET, grant=grant, app=app, subject=name, details={"to": origin_of(made.base_url)}
+        )
+        return made
+
+    async def _change(
+        self,
+        app: str,
+        name: str,
+        value: Mapping[str, Any],
+        secret: str | None,
+        client_secret: str | None,
+        grant: Grant | None,
+    ) -> Integration:
         key = (app, name)
         before = self._set.get(key)
         made = changed(before, self.asked(app).get(name), value)
@@ -136,23 +154,29 @@ class Registry:
             if before is not None:
                 self._set[key] = before
             raise
-        await self._store.put(app, name, made.as_json())
+        try:
+            await self._store.put(app, name, made.as_json())
+        except BaseException:
+            if secret is not None:  # which the older settings would send elsewhere
+                await self._credentials.drop(key, made, grant)
+            if before is not None:
+                self._set[key] = before
+            raise
         self._set[key] = made
         self._health.pop(key, None)
         await self._kept.clear(key)
-        origin = origin_of(made.base_url)
-        self._audit.note(INTEGRATION_SET, grant=grant, app=app, subject=name, details={"to": origin})
         return made
 
     async def remove(self, app: str, name: str, grant: Grant | None = None) -> None:
         """Forgets what the owner set, with its secrets and answers. Raises NotFound."""
-        gone = self.get(app, name)
         key = (app, name)
-        await self._store.delete(app, name)
-        self._set.pop(key, None)
-        self._health.pop(key, None)
-        await self._kept.clear(key)
-        await self._credentials.drop(key, gone, grant)
+        async with self._changing:
+            gone = self.get(app, name)
+            await self._store.delete(app, name)
+            self._set.pop(key, None)
+            self._health.pop(key, None)
+            await self._kept.clear(key)
+            await self._credentials.drop(key, gone, grant)
         self._audit.note(INTEGRATION_SET, grant=grant, app=app, subject=name, details={"removed": "yes"})
 
     async def forget_app(self, app: str) -> None:

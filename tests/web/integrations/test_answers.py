@@ -10,6 +10,7 @@ from email.utils import formatdate
 import pytest
 from aiohttp import web
 
+from localsrv.services.integrations.calls import Calls
 from localsrv.services.integrations.kept import KeptAnswers, Storing
 from tests.support.outside import Service
 from tests.web.conftest import Answer, WebServer
@@ -248,6 +249,19 @@ async def test_large_answers_are_not_kept(kept: WebServer, service: Service, siz
     service.answer("/x", _large(size))
     assert len((await get(kept)).body) == size
     assert (await kept.ask("GET", f"{API}/weather")).json["health"]["cached"] == is_kept
+
+
+async def test_much_at_once_is_not_kept(
+    kept: WebServer, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What comes is held until it is whole: bounded, however many ask."""
+    monkeypatch.setattr("localsrv.services.integrations.kept.MOST_GATHERED", 1 << 20)
+    service.answer("/x", _large(2 << 20))
+    service.answer("/y", _large(1 << 19))
+    assert [len((await get(kept, path)).body) for path in "xy"] == [2 << 20, 1 << 19]
+    assert (await kept.ask("GET", f"{API}/weather")).json["health"]["cached"] == 1
+    calls: Calls = kept.services.extra[Calls]
+    assert calls._kept.gathered == 0
 
 
 async def test_a_client_that_leaves_with_the_whole_answer(

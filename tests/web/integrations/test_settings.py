@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,10 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from localsrv.base.errors import StorageError
 from localsrv.services.secrets import Secrets
+from localsrv.store.integrations import IntegrationStore
+from tests.support.leaks import secret
 from tests.support.outside import Service
 from tests.web.conftest import ALLOWED_ORIGIN, WebServer
 from tests.web.integrations.conftest import API, FACE, SECRET, refused, set_up, set_up_open
@@ -104,6 +108,39 @@ async def test_without_a_vault_nothing_with_a_secret_is_set(shop: WebServer, ser
     shop.vault.secrets.clear()
     shop.services.extra[Secrets]._forget()  # what is remembered for a minute
     refused(await shop.ask("GET", f"{FACE}/other/x"), 503, "integration-secret-missing")
+
+
+async def test_a_disk_that_refuses_sends_no_new_secret_to_the_old_place(
+    shop: WebServer, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await set_up(shop, service)
+    new = {"base_url": "https://elsewhere.example", "secret": secret()}
+
+    async def refuse(own: IntegrationStore, app: str, name: str, settings: Any) -> Any:
+        raise StorageError("The disk is full.", code="storage-full")
+
+    with monkeypatch.context() as full:
+        full.setattr(IntegrationStore, "put", refuse)
+        assert (await shop.ask("PUT", f"{API}/weather", json=new)).status == 507
+    refused(await shop.ask("GET", f"{FACE}/weather/x"), 503, "integration-secret-missing")
+    assert service.seen == []
+
+
+async def test_of_two_settings_at_once_one_stands_with_its_own_secret(
+    shop: WebServer, service: Service
+) -> None:
+    secrets = [secret() for _ in range(10)]
+    hosts = ["api.example.org"]
+
+    def settings(number: int) -> dict[str, Any]:
+        base = f"{service.url}/{number}"
+        return {"base_url": base, "auth": "bearer", "hosts": hosts, "secret": secrets[number]}
+
+    asked = [shop.ask("PUT", f"{API}/weather", json=settings(number)) for number in range(10)]
+    assert {answer.status for answer in await asyncio.gather(*asked)} == {200}
+    assert (await shop.ask("GET", f"{FACE}/weather/x")).status == 200
+    _, path, headers, _ = service.last
+    assert headers["Authorization"] == f"Bearer {secrets[int(path.split('/')[1])]}"
 
 
 async def test_removing_takes_everything_along(shop: WebServer, service: Service) -> None:
