@@ -25,11 +25,13 @@ def wait_for(client: Client, app: str, names: Sequence[str]) -> list[Replication
     The line goes to standard error, and only to a terminal.
     """
     is_shown = sys.stderr.isatty()
+    until = time.monotonic() + LONGEST_BEGIN_S
     while True:
         found = [client.replication(app, name) for name in names]
         if is_shown:
             click.echo(f"\r\x1b[K{line(found)}", nl=False, err=True)
-        if all(is_settled(one) for one in found):
+        begins = any(is_beginning(one) for one in found) and time.monotonic() < until
+        if all(is_settled(one) for one in found) and not begins:
             if is_shown:
                 click.echo(err=True)
             return found
@@ -52,6 +54,11 @@ def is_settled(one: Replication) -> bool:
         caught_up = one["progress"]["changes_pending"] == 0
         return caught_up and bool(one["definition"].get("continuous"))
     return one["state"] != "initializing"
+
+
+def is_beginning(one: Replication) -> bool:
+    """Whether one that had failed is about to try again: it neither runs yet nor waits."""
+    return one["state"] == "crashing" and one["next_try_at"] is None
 
 
 def line(found: Sequence[Replication]) -> str:

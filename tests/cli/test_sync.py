@@ -193,3 +193,31 @@ def test_waiting_for_what_cannot_be_moved_fails(
     assert run(here.home, "sync", "now", "lost", "--wait").code == 1
     assert run(here.home, "sync", "now", "lost").code == 0
     assert run(here.home, "sync", "remove", "lost").code == 0
+
+
+def test_trying_now_tells_whether_the_other_side_is_there(
+    servers: Callable[..., RunningServer], tmp_path: Path
+) -> None:
+    """What had caught up, or had begun another try, was told as it was before, though nobody answered."""
+    here, there = servers(tmp_path / "here"), servers(tmp_path / "there")
+    kept = run(
+        here.home, "secrets", "move", "--to", "sealed_file", "--passphrase-fd", "0", stdin=f"{'x' * 20}\n"
+    )
+    assert kept.code == 0, kept.err
+    assert here.request("PUT", f"{COUCH}/notes").status == 201
+    add = ("sync", "add", "notes", f"http://127.0.0.1:{there.port}{COUCH}/notes", "--create", "--wait")
+    key = run(there.home, "key", "create", "first", "--app", "default", "--scope", "sync").out
+    added = run(here.home, *add, "--user", "first", "--password-stdin", stdin=key)
+    assert added.code == 0, added.out + added.err
+
+    port = there.port
+    assert there.stop() == 0
+    for way in ("pull", "push", "pull", "push"):
+        done = run(here.home, "sync", "now", f"notes-{way}", "--wait")
+        assert (done.code, "crashing, peer_unreachable" in done.out) == (1, True), done.out
+    assert here.request("PUT", f"{COUCH}/notes/late", {"n": 1}).status == 201
+    there = servers(tmp_path / "there", port=port)
+    for way in ("pull", "push"):
+        done = run(here.home, "sync", "now", f"notes-{way}", "--wait")
+        assert (done.code, "running" in done.out) == (0, True), done.out
+    assert there.request("GET", f"{COUCH}/notes/late").status == 200

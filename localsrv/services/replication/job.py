@@ -99,6 +99,8 @@ class Job:
         self._is_persistent = is_persistent
         self._kick = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._running: asyncio.Task[dict[str, Any]] | None = None
+        self._is_begun_again = False
         self._note("added")
 
     @property
@@ -118,8 +120,14 @@ class Job:
         self._task = asyncio.create_task(self._work(), name=f"replication {self.key.id}")
 
     def now(self) -> None:
-        """Tries at once instead of when it is due."""
+        """Tries at once instead of when it is due.
+
+        One that has caught up and listens opens both sides again: only so it is known that they are there.
+        """
         self._kick.set()
+        if self._running is not None and self.status.state == "running" and self.progress.pending == 0:
+            self.progress.pending = None
+            self._is_begun_again = self._running.cancel()
 
     async def stop(self) -> None:
         """Ends it; what is done is recorded in a checkpoint."""
@@ -133,7 +141,7 @@ class Job:
         while not self.is_over:
             before = self.progress.counts.docs_written
             try:
-                answer = await self._run()
+                answer = await self._runs()
             except LocalsrvError as error:
                 moved = self.progress.counts.docs_written > before
                 await self._failed(error, 1 if moved else self.status.errors + 1)
@@ -152,11 +160,25 @@ class Job:
             if not self.is_over:
                 await self._pause()
 
+    async def _runs(self) -> dict[str, Any]:
+        """One run, and another one whenever `now` ended it."""
+        while True:
+            self._is_begun_again = False
+            self._running = asyncio.create_task(self._run(), name=f"run of replication {self.key.id}")
+            try:
+                return await self._running
+            except asyncio.CancelledError:
+                task = asyncio.current_task()
+                if not self._is_begun_again or (task is not None and task.cancelling()):
+                    raise
+            finally:
+                self._running = None
+
     async def _run(self) -> dict[str, Any]:
         source, target = await self._open_peers()
         try:
             plan = Plan(self.definition, source, target, self._base_id, secrets.token_hex(16))
-            self.status.next_at = None
+            self.status.next_at, self.progress.pending = None, None
             await self._be("running", f"{source.label} to {target.label}", kind="started")
             return await Run(plan, self.progress, self._note).run()
         finally:

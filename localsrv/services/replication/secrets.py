@@ -54,8 +54,9 @@ class Secrets:
                     f"The credentials of `{side}` cannot be kept: {error.message}",
                     code=error.code,
                     details=side,
-                    hint="Stored replications keep their credentials in the vault and nowhere else "
-                    "(localsrv doctor). POST /_replicate holds them in memory until the server ends.",
+                    hint="Stored replications keep their credentials in the vault and nowhere else. "
+                    "Without a keyring, a sealed file is one: localsrv secrets move --to sealed_file. "
+                    "POST /_replicate holds them in memory until the server ends.",
                 ) from error
             kept = kept.with_secret(side, entry)
         return kept
