@@ -92,12 +92,9 @@ class Grants:
     @classmethod
     async def open(cls, system: System, owner_token: str, audit: Audit | None = None) -> Grants:
         """The grants of the file, without those that have expired, and the owner's, which is in no file."""
-        store, now = GrantStore(system), time.time()
-        known = await store.all()
-        expired = [one.grant.id for one in known if one.grant.is_expired(now)]
-        if expired:
-            await store.delete(expired)
-        return cls(store, [one for one in known if not one.grant.is_expired(now)], owner_token, audit)
+        store = GrantStore(system)
+        await store.delete_ended(int(time.time()))
+        return cls(store, await store.all(), owner_token, audit)
 
     async def close(self) -> None:
         """Writes what was not written yet."""

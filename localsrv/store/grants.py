@@ -103,6 +103,17 @@ class GrantStore:
         rows = [(i,) for i in ids]
         await self._system.transaction(lambda c: c.executemany("DELETE FROM grants WHERE id = ?", rows))
 
+    async def delete_ended(self, now: int) -> None:
+        """Deletes what can never be used again: grants that are over, and paired ones that nobody renewed."""
+        await self._system.transaction(
+            lambda c: c.execute(
+                "DELETE FROM grants WHERE expires_at <= :now OR kind = 'paired' AND NOT EXISTS"
+                " (SELECT 1 FROM tokens WHERE grant_id = grants.id AND spent_at IS NULL"
+                "  AND (tokens.expires_at IS NULL OR tokens.expires_at > :now))",
+                {"now": now},
+            )
+        )
+
     async def touch(self, used: Mapping[str, int]) -> None:
         """Notes when grants were last used: id → time."""
         rows = [(at, i) for i, at in used.items()]

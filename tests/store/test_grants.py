@@ -178,6 +178,18 @@ async def test_a_refresh_token_ends_when_it_was_not_used_for_long(tmp_path: Path
     await system.close()
 
 
+async def test_what_can_never_be_used_again_is_deleted(tmp_path: Path) -> None:
+    system, store = await opened(tmp_path)  # access until 500, refresh until 5000, all of it until 9999
+    await store.add(Grant("g2", "key", "*", frozenset({"admin"})), [access("k", "g2", None)])
+    await store.add(Grant("g3", "key", "*", frozenset({"admin"}), expires_at=50), [access("l", "g3", None)])
+    left = []
+    for now in (49, 50, 4999, 5000):
+        await store.delete_ended(now)
+        left.append(sorted(known.grant.id for known in await store.all()))
+    assert left == [["g1", "g2", "g3"], ["g1", "g2"], ["g1", "g2"], ["g2"]]
+    await system.close()
+
+
 async def test_what_is_remembered_of_spent_tokens_is_bounded(tmp_path: Path) -> None:
     system, store = await opened(tmp_path)
     rows = [(digest(f"old {n}"), n) for n in range(KEPT_SPENT + 50)]

@@ -77,6 +77,14 @@ async def test_every_route_is_in_the_servers_document(web_server: WebServer) -> 
         assert route.scope is OPEN or operation["x-scope"]
 
 
+async def test_forms_are_described_as_forms(web_server: WebServer) -> None:
+    paths = (await web_server.ask("GET", "/api/v1/openapi.json")).json["paths"]
+    for name in ("token", "device_authorization", "revoke"):
+        content = paths[f"/oauth/{name}"]["post"]["requestBody"]["content"]
+        assert list(content) == ["application/x-www-form-urlencoded"]
+    assert list(paths["/api/v1/keys"]["post"]["requestBody"]["content"]) == ["application/json"]
+
+
 async def test_an_apps_document_has_what_the_token_may_read(web_server: WebServer) -> None:
     await web_server.make_app(
         "shop",

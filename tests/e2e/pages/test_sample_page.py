@@ -311,9 +311,8 @@ async def test_a_revoked_token_ends_the_session(
 ) -> None:
     async with windows(browser) as watched:
         page = await opened(watched, shop)
-        held = client.keys()
-        (key,) = (key for key in held if key["app"] == "inventory")
-        client.revoke_key(key["id"])
+        (grant,) = client.grants(kind="page", app="inventory")
+        client.revoke_grant(grant["id"])
         await expect(page.locator("#gate")).to_contain_text("This browser is no longer let in")
         await page.reload()
         await expect(page.locator("#gate")).to_contain_text("localsrv open inventory")

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.support.commands import NODE_MODULES, run
+from tests.support.commands import NODE_MODULES, environment, run
 from tests.support.server import RunningServer
 
 PROGRAM = Path(__file__).with_name("program.mjs")
@@ -133,6 +134,33 @@ def test_deciding_in_a_terminal(shop: RunningServer) -> None:
     (listed,) = run(shop.home, "grants", "list", "--kind", "publishable", "--json").json()
     assert run(shop.home, "grants", "revoke", listed["id"]).out == f"Revoked {listed['id']}.\n"
     assert run(shop.home, "grants", "revoke", listed["id"]).code == 4
+
+
+def test_watching_the_list(shop: RunningServer) -> None:
+    """`localsrv requests --watch` shows each request when it comes, once."""
+    watching = subprocess.Popen(
+        [sys.executable, "-m", "localsrv", "requests", "--watch"],
+        env=environment(shop.home) | {"PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    stop = threading.Timer(60, watching.kill)
+    stop.start()
+    assert watching.stdout is not None
+    try:
+        assert watching.stdout.readline() == "Nobody waits.\n"
+        form = {"Content-Type": "application/x-www-form-urlencoded"}
+        for name in ("First", "Second"):
+            body = f"client_id={name}&scope=items:read&app=shop"
+            asked = shop.request("POST", "/oauth/device_authorization", body, headers=form, token=None).json()
+            lines = [watching.stdout.readline() for _ in range(5)]
+            assert lines[0] == f"{asked['user_code']}  calls itself “{name}”\n"
+            assert lines[3] == "  wants to read the collection “items”\n"
+    finally:
+        stop.cancel()
+        watching.kill()
+        watching.wait(20)
+        watching.stdout.close()
 
 
 def _leaves_no_token(server: RunningServer) -> None:
