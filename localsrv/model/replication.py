@@ -239,9 +239,9 @@ def _endpoint(value: Any, side: Side) -> tuple[Endpoint, Credentials]:
     if "://" not in url:
         if isinstance(value, dict) and (auth or headers):
             raise InvalidValue(
-                f"A database here needs no `auth` or `headers` in `{side}`.",
+                f"`{url[:80]}` in `{side}` is no address of another server.",
                 details=side,
-                hint="The address of another server begins with http:// or https://.",
+                hint="Put http:// or https:// before it. A database here needs no name, password or headers.",
             )
         if not COUCH_NAME.match(url):
             raise InvalidValue(

@@ -33,7 +33,14 @@ from localsrv.model.exchange import (
 )
 from localsrv.model.replication import Credentials, Endpoint, Replication
 from localsrv.outbound import attachments, multipart
-from localsrv.outbound.errors import PeerError, PeerGarbage, PeerMissing, PeerTooLarge, raise_passing
+from localsrv.outbound.errors import (
+    NO_COUCHDB,
+    PeerError,
+    PeerGarbage,
+    PeerMissing,
+    PeerTooLarge,
+    raise_passing,
+)
 from localsrv.outbound.gather import gather
 from localsrv.outbound.paths import attachment_path, document_path
 from localsrv.outbound.session import Session
@@ -78,6 +85,12 @@ class CouchPeer:
     async def information(self) -> Information:
         """Raises PeerMissing when there is no such database."""
         told = await self._session.json("GET")
+        if isinstance(told, dict) and "couchdb" in told and "update_seq" not in told:
+            raise PeerGarbage(
+                f"{self.label} is the address of a server, not of a database.",
+                code="peer-no-database",
+                hint=f"Put the database's name at its end, as {self.label.rstrip('/')}/name.",
+            )
         with self._shape():
             seq = told["update_seq"]
             if isinstance(seq, list):  # Cloudant's older form
@@ -304,7 +317,9 @@ class CouchPeer:
             raise
         except (*_NOT_A_SHAPE, InvalidValue) as error:
             raise PeerGarbage(
-                f"{self._session.where} answers in another form than CouchDB's.", details=type(error).__name__
+                f"{self._session.where} answers in another form than CouchDB's.",
+                details=type(error).__name__,
+                hint=NO_COUCHDB,
             ) from error
 
 

@@ -91,12 +91,19 @@ class PeerTooLarge(PeerError):
 
 def from_client(error: BaseException, where: str) -> PeerError:
     """An aiohttp or socket error in the words of this module."""
-    if isinstance(error, ssl.SSLError | aiohttp.ClientSSLError):
+    if isinstance(error, ssl.SSLCertVerificationError | aiohttp.ClientConnectorCertificateError):
         return PeerUnreachable(
             f"{where} has no certificate that this computer trusts.",
             code="peer-certificate",
             details=type(error).__name__,
             hint="Use the name the certificate was made for, or install its authority.",
+        )
+    if isinstance(error, ssl.SSLError | aiohttp.ClientSSLError):
+        return PeerUnreachable(
+            f"{where} does not speak HTTPS.",
+            code="peer-no-https",
+            details=type(error).__name__,
+            hint="Does its address begin with http://, or does HTTPS have another port?",
         )
     if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError):
         return PeerUnreachable(

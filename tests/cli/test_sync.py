@@ -87,6 +87,8 @@ PROBLEMS = [
     ("closed", "http://127.0.0.1:{free}/x", "peer_unreachable", "the other server running?"),
     ("html", "{there}/", "", "address of a CouchDB database"),
     ("unsigned", "{there}/apps/default/couch/x", "peer_unauthorized", "--user"),
+    ("server", "{there}/apps/default/couch/", "peer_no_database", "couch/name"),
+    ("tls", "{there}/apps/default/couch/x", "peer_no_https", "begin with http://"),
 ]
 
 
@@ -103,6 +105,7 @@ def test_problems_say_what_to_do(
     here, there = two
     database(name)
     url = address.format(free=free_port, there=there.url_by_address) + ("none" if name == "html" else "")
+    url = url.replace("http:", "https:") if name == "tls" else url
     done = run(here.home, "sync", "add", name, url, "--push", "--wait")
     assert done.code == 1 and code in done.out
     listed, log = run(here.home, "sync", "list"), run(here.home, "sync", "log", name)
@@ -176,9 +179,9 @@ def test_no_terminal_to_ask_for_the_password_on(two: tuple[RunningServer, Runnin
 
 
 def test_what_is_no_address(two: tuple[RunningServer, RunningServer]) -> None:
-    done = run(two[0].home, "sync", "add", "x", "ftp://host/x")
-    assert done.code == 6
-    assert "http" in done.err
+    for address, options in (("ftp://host/x", ()), ("host:5984/x", ("--user", "ann", "--password-stdin"))):
+        done = run(two[0].home, "sync", "add", "x", address, *options, stdin="secret\n")
+        assert (done.code, "http://" in done.err) == (6, True), done.err
 
 
 def test_waiting_for_what_cannot_be_moved_fails(
