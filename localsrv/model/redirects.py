@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from urllib.parse import urljoin, urlsplit
 
 from localsrv.base.errors import LocalsrvError
+from localsrv.model.integration_addresses import host_and_port, is_host, origin_of
 from localsrv.model.integration_paths import normal_path, normal_query, require_allowed
-from localsrv.model.integrations import Integration, host_and_port, is_host, origin_of
+from localsrv.model.integrations import Integration
 
 MOST = 5
 STATUSES = frozenset({301, 302, 303, 307, 308})

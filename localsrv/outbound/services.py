@@ -14,8 +14,9 @@ import aiohttp
 from yarl import URL
 
 from localsrv.base.errors import LocalsrvError
+from localsrv.model.integration_addresses import host_and_port
 from localsrv.model.integration_headers import Headers, value_of
-from localsrv.model.integrations import Limits, host_and_port
+from localsrv.model.integrations import Limits
 from localsrv.outbound.guarded import Outside, refused_address
 from localsrv.outbound.session import trust
 

@@ -20,7 +20,9 @@ from multidict import istr
 from localsrv.base.errors import LocalsrvError, TooLarge
 from localsrv.model.integration_headers import value_of
 from localsrv.model.scopes import Grant
-from localsrv.services.integrations.calls import Answer, Asked, Calls, CircuitOpen
+from localsrv.services.integrations.answer import Answer
+from localsrv.services.integrations.calls import Asked, Calls
+from localsrv.services.integrations.exchange import CircuitOpen
 from localsrv.services.integrations.registry import Registry
 from localsrv.web import errors
 from localsrv.web.context import CORS, app, call, grant, param, services

@@ -8,6 +8,7 @@ import pytest
 
 from localsrv.base.errors import BadRequest, InvalidValue
 from localsrv.model.breaker import FAILURES, PAUSE_S, Breaker, pause_before, seconds_of
+from localsrv.model.integration_addresses import checked_hosts, checked_url
 from localsrv.model.integration_headers import to_another_origin, to_return, to_send
 from localsrv.model.integrations import (
     Ask,
@@ -15,10 +16,8 @@ from localsrv.model.integrations import (
     Integration,
     changed,
     checked_auth,
-    checked_hosts,
     checked_limits,
     checked_secret,
-    checked_url,
 )
 from localsrv.model.redirects import Hop, RedirectRefused, next_hop
 

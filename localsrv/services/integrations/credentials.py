@@ -61,12 +61,13 @@ class SecretMissing(ServiceError):
 
 @dataclass(frozen=True, slots=True)
 class Signed:
-    """What signs a request in: headers, a query's end, and the token in them, if it can be renewed."""
+    """What signs a request in: headers, a query's end, and the token in them, if it can be renewed. `hidden`
+    are the texts that no client may be shown."""
 
     headers: Headers = ()
     query: str = ""
     token: str | None = None
-    secret: str | None = None
+    hidden: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return "Signed(…)"
@@ -147,16 +148,19 @@ class Credentials:
         if auth.kind in OAUTH_KINDS:
             token = (await self._token(key, integration)).access
             self._audit.note(SECRET_USED, grant=grant, app=key[0], subject=_entry(key[1]))
-            return Signed((("Authorization", f"Bearer {token}"),), token=token, secret=token)
+            return Signed((("Authorization", f"Bearer {token}"),), token=token, hidden=(token,))
         secret = await self._secret(key, _entry(key[1]), grant)
         if auth.kind == "query":
-            return Signed(query=f"{quote(given['name'], safe='[]')}={quote(secret, safe='')}", secret=secret)
+            return Signed(
+                query=f"{quote(given['name'], safe='[]')}={quote(secret, safe='')}",
+                hidden=(secret, quote(secret)),
+            )
         if auth.kind == "header":
-            return Signed(((given["name"], given.get("prefix", "") + secret),), secret=secret)
+            return Signed(((given["name"], given.get("prefix", "") + secret),), hidden=(secret,))
         if auth.kind == "basic":
             pair = base64.b64encode(f"{given['username']}:{secret}".encode()).decode()
-            return Signed((("Authorization", f"Basic {pair}"),), secret=secret)
-        return Signed((("Authorization", f"Bearer {secret}"),), secret=secret)
+            return Signed((("Authorization", f"Basic {pair}"),), hidden=(secret, pair))
+        return Signed((("Authorization", f"Bearer {secret}"),), hidden=(secret,))
 
     def spend(self, key: Key, spent: str) -> None:
         """Forgets a token that the service refused, so that the next `sign` gets another."""

@@ -10,7 +10,8 @@ from typing import Any
 
 from localsrv.base.errors import InvalidValue, NotFound
 from localsrv.model.breaker import Breaker
-from localsrv.model.integrations import NAME, Ask, Integration, changed, checked_name, origin_of
+from localsrv.model.integration_addresses import origin_of
+from localsrv.model.integrations import NAME, Ask, Integration, changed, checked_name
 from localsrv.model.scopes import Grant
 from localsrv.services.apps import Apps
 from localsrv.services.audit import INTEGRATION_SET, Audit

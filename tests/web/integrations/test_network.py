@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from aiohttp import ClientError, web
 
-from localsrv.services.integrations import calls
+from localsrv.services.integrations import exchange
 from tests.support.outside import PUBLIC, Service, playing
 from tests.web.conftest import WebServer
 from tests.web.integrations.conftest import API, FACE, SECRET, refused, set_up, set_up_open
@@ -369,7 +369,7 @@ async def test_the_breaker_opens_and_closes(
     shop: WebServer, service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     later = [0.0]
-    monkeypatch.setattr(calls, "_now", lambda: asyncio.get_running_loop().time() + later[0])
+    monkeypatch.setattr(exchange, "_now", lambda: asyncio.get_running_loop().time() + later[0])
     fails(service, "/x", 6, 500)
     await set_up(shop, service)
     await set_up(shop, service, "other")
