@@ -401,7 +401,8 @@ def test_guessing_through_the_api_gets_slower(servers: Servers, sealed_home: Pat
     assert answers[-1].json()["code"] == "too-many-attempts"
     assert answers[-1].headers["retry-after"] == "1"
     told = run(sealed_home, "audit", "--json").json()
-    assert [(entry["event"], entry["count"]) for entry in told] == [("vault-unlock-failed", 3)]
+    assert {entry["event"] for entry in told} == {"vault-unlock-failed"}
+    assert sum(entry["count"] for entry in told) == 3
 
 
 @pytest.mark.parametrize(

@@ -97,9 +97,8 @@ async def test_set_list_use_remove(here: House) -> None:
     events = await here.events()
     assert ("secret-removed", "shop", "openai") in events
     assert ("secret-used", "other", "openai") in events
-    assert [event[0] for event in events].count("secret-set") == 3, (
-        "setting again within a minute only counts"
-    )
+    sets = [e for e in await here.audit.page() if e.event == "secret-set"]
+    assert sum(entry.count for entry in sets) == 4
     assert hidden not in str(await here.audit.page())
 
 
@@ -203,7 +202,7 @@ async def test_unlocking_is_noted_and_slowed_down(tmp_path: Path) -> None:
         with pytest.raises(TooManyAttempts):
             await here.vaults.change_passphrase(PASSPHRASE, "another passphrase")
         assert (told, here.vaults.status.state) == ([], "locked")
-        assert [event[0] for event in await here.events()] == ["vault-unlock-failed"]
+        assert {event[0] for event in await here.events()} == {"vault-unlock-failed"}
         assert sum(entry.count for entry in await here.audit.page()) == 3
     async with house(tmp_path, "sealed_file") as here:
         here.vaults.on_unlock.append(lambda: told.append("unlocked"))
