@@ -97,6 +97,8 @@ def test_the_last_source_wins(
             "another port",
         ),
         ("couchdb_app = 'Shop'", {}, {}, "`couchdb_app` cannot be 'Shop'", "line 1", "the id of an app"),
+        ("vault = 'plain'", {}, {}, "`vault` cannot be 'plain'", "line 1", "os_keyring or sealed_file"),
+        ("", {"LOCALSRV_VAULT": "none"}, {}, "`vault`", "variable LOCALSRV_VAULT", "sealed_file"),
         ("couchdb_cookie = 'on'", {}, {}, "`couchdb_cookie` cannot be 'on'", "line 1", "true or false"),
         ("", {"LOCALSRV_COUCHDB_COOKIE": "x"}, {}, "`couchdb_cookie`", "variable LOCALSRV_COUCHDB", "false"),
         ("port = ", {}, {}, "not valid TOML", "config.toml", None),

@@ -29,6 +29,23 @@ def test_writing_the_port_keeps_the_rest(tmp_path: Path, before: str | None, aft
     assert config.load(file, {}).port == 4681
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (None, 'vault = "sealed_file"\n'),
+        ("vault_timeout_s = 9\n", 'vault = "sealed_file"\nvault_timeout_s = 9\n'),
+        ("log_files = 2\n'vault' = 'os_keyring' # mine\n", 'log_files = 2\nvault = "sealed_file"\n'),
+    ],
+)
+def test_writing_the_vault_keeps_the_rest(tmp_path: Path, before: str | None, after: str) -> None:
+    file = tmp_path / "config.toml"
+    if before is not None:
+        file.write_text(before)
+    config_file.write_vault(file, "sealed_file")
+    assert file.read_text() == after
+    assert config.load(file, {}).vault == "sealed_file"
+
+
 TABLE = "# mine\nlog_files = 2\n\n[app_ports]  # theirs\nold = 5000 # kept\n"
 
 
