@@ -117,7 +117,7 @@ def port(app_id: str, on: bool, off: bool, port: int | None, as_json: bool) -> N
 
 @app.command()
 @app_argument()
-@click.option("--delete-data", is_flag=True, help="Delete its documents and files too, for good.")
+@click.option("--delete-data", is_flag=True, help="Delete its documents, files and secrets too, for good.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @output.json_option
 def remove(app_id: str, delete_data: bool, yes: bool, as_json: bool) -> None:
