@@ -181,7 +181,7 @@ def test_no_terminal_to_ask_for_the_password_on(two: tuple[RunningServer, Runnin
 def test_what_is_no_address(two: tuple[RunningServer, RunningServer]) -> None:
     for address, options in (("ftp://host/x", ()), ("host:5984/x", ("--user", "ann", "--password-stdin"))):
         done = run(two[0].home, "sync", "add", "x", address, *options, stdin="secret\n")
-        assert (done.code, "http://" in done.err) == (6, True), done.err
+        assert (done.code, "http" in done.err) == (6, True), done.err
 
 
 def test_waiting_for_what_cannot_be_moved_fails(
