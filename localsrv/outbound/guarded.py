@@ -18,9 +18,9 @@ from typing import Any
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
-from aiohttp.resolver import ThreadedResolver
 
 from localsrv.model.public_addresses import is_this_machine, why_refused
+from localsrv.outbound.lookups import Lookups
 
 CONNECTIONS = 256
 PER_HOST = 64
@@ -69,7 +69,7 @@ class Outside:
     def __init__(
         self,
         own_ports: Callable[[], Container[int]],
-        resolver: Callable[[], AbstractResolver] = ThreadedResolver,
+        resolver: Callable[[], AbstractResolver] = Lookups,
         refuse: Refuse = why_refused,
     ) -> None:
         self._own_ports = own_ports
