@@ -67,6 +67,9 @@ async def test_the_first_page_lets_itself_in(server: RunningServer, windows_of: 
     assert server.request("GET", "/api/v1/grants").json()["grants"] == []
     await page.reload()
     await page.get_by_role("heading", name="This browser is not let in yet").wait_for()
+    # the address of `localsrv open`, put into this very window
+    await page.goto(server.request("POST", "/api/v1/codes", {"app": None}).json()["url"])
+    await page.get_by_role("heading", name="Overview").wait_for()
 
 
 async def test_the_page_where_the_person_decides(shop: RunningServer, windows_of: Watched) -> None:

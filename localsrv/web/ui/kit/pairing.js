@@ -74,11 +74,12 @@ export function pairingBox(asked, done) {
 
   function shown({ code, address }) {
     const command = `localsrv approve ${code}`;
+    const isElsewhere = new URL(address).origin !== location.origin; // localsrv's page is not let in by itself
     fill(
       box,
       h("p", {}, "Allow it where you see the same code:"),
       h("p", { class: "pairing-code" }, h("strong", {}, code)),
-      h("p", {}, h("a", { href: address, target: "_blank", rel: "noopener" }, "Decide in localsrv’s page"), ", or run:"),
+      h("p", {}, isElsewhere ? [h("a", { href: address, target: "_blank", rel: "noopener" }, "Decide in localsrv’s page"), ", or run:"] : "Run:"),
       h("div", { class: "command" }, h("code", {}, command), h("button", { class: "button", type: "button", onClick: () => copy(command, "Command") }, "Copy")),
     );
   }

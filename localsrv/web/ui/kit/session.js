@@ -27,6 +27,8 @@ export async function signIn() {
   }
   const token = localStorage.getItem(KEY);
   if (token) keep();
+  // Whoever opens the address with a code in the window that has none yet only changes what stands behind the #.
+  else addEventListener("hashchange", () => location.hash.includes("code=") && location.reload());
   return token;
 }
 
