@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
+import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 
@@ -26,7 +27,7 @@ from localsrv.services.integrations.exchange import CircuitOpen
 from localsrv.services.integrations.registry import Registry
 from localsrv.web import errors
 from localsrv.web.context import CORS, app, call, grant, param, services
-from localsrv.web.endings import ending_of
+from localsrv.web.endings import Ending, ending_of, still_live
 from localsrv.web.headers import CONTENT_POLICY, decorate
 from localsrv.web.protocol import Protocol
 from localsrv.web.routes import Face, Route, decoded_segments
@@ -58,7 +59,7 @@ class _Progress:
 async def forward(request: web.Request) -> web.StreamResponse:
     """Relays one call until it, its client or its grant ends."""
     holder, progress = grant(request), _Progress()
-    with ending_of(request, holder) as ending, _leaving(request) as left:
+    with ending_of(request, holder) as ending, _leaving(request) as left, _expiring(request, holder, ending):
         work = asyncio.ensure_future(_relay(request, holder, progress))
         over = asyncio.ensure_future(ending.event.wait())
         try:
@@ -79,6 +80,26 @@ async def forward(request: web.Request) -> web.StreamResponse:
     if request.transport is not None:
         request.transport.abort()
     raise ConnectionError("the client left")
+
+
+@contextlib.contextmanager
+def _expiring(request: web.Request, holder: Grant, ending: Ending) -> Iterator[None]:
+    """Ends what goes on when its grant expires."""
+    if holder.expires_at is None:
+        yield
+        return
+    is_live = still_live(request, holder)
+
+    def expire() -> None:
+        if not is_live():
+            ending.revoke()
+
+    left_s = max(0.0, holder.expires_at - time.time()) + 0.05
+    timer = asyncio.get_running_loop().call_later(left_s, expire)
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 @contextlib.contextmanager

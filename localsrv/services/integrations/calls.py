@@ -21,7 +21,7 @@ from localsrv.outbound.services import AddressForbidden, ServiceError, Stream
 from localsrv.services.audit import INTEGRATION_REFUSED, Audit
 from localsrv.services.integrations.answer import Answer, streamed, told, without
 from localsrv.services.integrations.credentials import Credentials, Key
-from localsrv.services.integrations.exchange import Exchange
+from localsrv.services.integrations.exchange import CircuitOpen, Exchange
 from localsrv.services.integrations.kept import KeptAnswers, Lookup, Storing
 from localsrv.services.integrations.kept_rules import Kept
 from localsrv.services.integrations.registry import NotSetUp, Registry
@@ -85,7 +85,7 @@ class Calls:
         return Exchange(self._registry, self._credentials, self._outside, key, integration, grant, hop)
 
     def _failed(self, key: Key, error: LocalsrvError) -> None:
-        if self._registry.find(*key) is not None:
+        if self._registry.find(*key) is not None and not isinstance(error, CircuitOpen):
             self._registry.note_failure(key, error.code)
 
     async def _answered(self, call: Exchange, asked: Asked) -> Answer:

@@ -378,6 +378,7 @@ async def test_the_breaker_opens_and_closes(
     answer = await shop.ask("GET", f"{FACE}/weather/x")
     refused(answer, 503, "integration-circuit-open")
     assert (answer.headers["Retry-After"], answer.json["details"]) == ("15", "status-500")
+    assert (await shop.ask("GET", f"{FACE}/weather/x")).json["details"] == "status-500"
     assert len(service.seen) == 5, "nothing is sent while it is open"
     assert (await shop.ask("GET", f"{FACE}/other/y")).status == 200, "others go on"
     later[0] += 15
@@ -470,6 +471,18 @@ async def test_revoking_the_key_ends_a_stream_within_a_second(shop: WebServer, s
         assert (await shop.ask("DELETE", f"/api/v1/keys/{made.json['id']}")).status == 200
         with pytest.raises(ClientError):
             async with asyncio.timeout(1):
+                await response.content.read()
+
+
+async def test_a_key_that_expires_ends_a_stream(shop: WebServer, service: Service) -> None:
+    tells_events(service)
+    await set_up(shop, service)
+    key = await shop.key("shop", "integrations:weather:use", expires_in=1)
+    headers = shop.headers(token=key)
+    async with shop.session.get(f"{shop.url}{FACE}/weather/events", headers=headers) as response:
+        assert await response.content.readuntil(b"\n\n") == b"data: 1\n\n"
+        with pytest.raises(ClientError):
+            async with asyncio.timeout(3):
                 await response.content.read()
 
 
