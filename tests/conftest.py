@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.support.disks import small_disk
-from tests.support.leaks import leaks
+from tests.support.leaks import forget, leaks
 from tests.support.server import RunningServer, start_server
 
 if TYPE_CHECKING:
@@ -67,6 +67,7 @@ def pytest_make_collect_report(collector: pytest.Collector) -> Any:
 def no_secret_is_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
     """Fails a test that left a token or a secret in the clear where none may be (`tests.support.leaks`)."""
     folder = request.getfixturevalue("tmp_path") if "tmp_path" in request.fixturenames else None
+    forget()
     yield
     if folder is not None:
         assert list(leaks(folder)) == []

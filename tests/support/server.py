@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from tests.support.leaks import known_of
 from tests.support.waiting import wait_until
 
 # A test must not reach the keyring or the screen of the person who runs it, and starts with byte code, as a
@@ -127,7 +128,9 @@ class RunningServer:
             connection.request(method, path, body=data, headers=sent)
             answer = connection.getresponse()
             lowered = {name.lower(): value for name, value in answer.getheaders()}
-            return Response(answer.status, lowered, answer.read())
+            content = answer.read()
+            known_of(path, answer.status, content, lowered.get("location"))
+            return Response(answer.status, lowered, content)
         finally:
             connection.close()
 

@@ -43,6 +43,7 @@ from localsrv.web.addresses import Addresses
 from localsrv.web.app import Runner
 from localsrv.web.context import Services
 from localsrv.web.endings import ENDINGS, Ending
+from tests.support.leaks import known_of
 from tests.support.outside import Names, refuse
 from tests.support.vaults import MemoryVault, NoChoice
 
@@ -137,7 +138,9 @@ class WebServer:
             allow_redirects=False,
             **options,
         ) as response:
-            return Answer(response.status, response.headers, await response.read())
+            body = await response.read()
+            known_of(path, response.status, body, response.headers.get("Location"))
+            return Answer(response.status, response.headers, body)
 
     async def raw(self, data: bytes, port: int | None = None) -> bytes:
         """Sends bytes as they are and returns everything that comes back until the server closes."""

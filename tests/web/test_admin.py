@@ -334,6 +334,8 @@ async def test_stored_pages_are_downloads(shop: WebServer, content_type: str, ki
     assert got.headers["Content-Type"] == content_type
     assert got.headers["Content-Disposition"] == f"{kind}; filename*=UTF-8''picture.png"
     assert got.headers["X-Content-Type-Options"] == "nosniff"
+    policy = "sandbox; default-src 'none'; frame-ancestors 'none'"
+    assert got.headers["Content-Security-Policy"] == policy, "what is shown all the same runs as nobody"
 
 
 BAD_ATTACHMENTS = [
