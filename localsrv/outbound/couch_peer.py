@@ -167,6 +167,8 @@ class CouchPeer:
         if self._with_documents:
             self._size.saw(len(entries), self._session.received - before)
         is_end = len(entries) < limit if pending is None else pending == 0
+        if pending is None and is_end:  # PouchDB Server does not tell
+            pending = 0
         return Page(len(entries), partial(self._rows, entries), last, pending, is_end)
 
     def _rows(self, entries: list[Any]) -> list[Row]:
@@ -185,8 +187,10 @@ class CouchPeer:
             query["filter"] = kept.function
             for name, value in kept.parameters.items():
                 query[name] = value if isinstance(value, str) else orjson.dumps(value).decode()
+        # Where a waiting feed is compressed, the signs that it is alive stay in the other side's buffer.
+        headers = {"Accept-Encoding": "identity"} if query["feed"] == "longpoll" else None
         return await self._session.json(
-            "GET" if body is None else "POST", "/_changes", query=query, body=body
+            "GET" if body is None else "POST", "/_changes", query=query, body=body, headers=headers
         )
 
     async def fetch(self, wanted: Sequence[Wanted]) -> list[Revision]:

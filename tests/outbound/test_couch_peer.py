@@ -103,6 +103,21 @@ BAD_ANSWERS: dict[str, tuple[int, Any, dict[str, str], str, int]] = {
 }
 
 
+async def test_a_feed_that_does_not_tell_what_is_left(server: Server) -> None:
+    """As PouchDB Server's, which also keeps the signs of life of a compressed feed in its buffer."""
+    server.says(200, {"results": [], "last_seq": 2})
+    peer = server.peer()
+    for wait, accepted in ((False, "gzip"), (True, "identity")):
+        page = await peer.page(0, wait=wait)
+        assert (page.pending, page.is_end) == (0, True)
+        assert accepted in server.headers[-1]["Accept-Encoding"]
+    full = [{"id": f"d{n}", "changes": [{"rev": "1-a"}]} for n in range(5000)]
+    server.says(200, {"results": full, "last_seq": 5000})
+    page = await peer.page(0, wait=False)
+    assert (page.pending, page.is_end) == (None, False)
+    await peer.close()
+
+
 @pytest.mark.parametrize("case", BAD_ANSWERS)
 async def test_bad_answers(server: Server, case: str) -> None:
     status, body, headers, code, times = BAD_ANSWERS[case]
