@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -11,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.commands import run
+from tests.cli.test_secrets import Terminal
+from tests.support.commands import environment, run
 from tests.support.leaks import secret
 from tests.support.server import RunningServer
 
@@ -118,6 +120,26 @@ def test_the_way_of_an_integration(shop: RunningServer, service: Service) -> Non
     assert integration("rm", "weather").code == 0
     assert integration("rm", "weather").code == 4
     assert run(shop.home, "secrets", "list", "--json").json() == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="not on Windows: pseudo-terminals of POSIX")
+def test_a_person_is_asked_for_the_secret_where_one_is_needed(shop: RunningServer, service: Service) -> None:
+    hidden, other = secret(), secret()
+    local = ("--url", f"http://{service.host}/v1", "--allow-host", service.host)
+    command = ("integration", "set", "weather", "--app", "shop")
+    asked = Terminal(environment(shop.home), *command, *local)
+    asked.answer("Secret of weather:", hidden)
+    assert asked.end() == 0, asked.shown
+    assert "needs a secret" in asked.shown and hidden not in asked.shown
+    test = ("integration", "test", "weather", "--app", "shop", "--path", "/now/x")
+    assert run(shop.home, *test).code == 0
+    again = Terminal(environment(shop.home), *command, "--secret")
+    again.answer("Secret of weather:", other)
+    assert again.end() == 0, again.shown
+    assert run(shop.home, *test).code == 0
+    assert service.keys == [hidden, other]
+    nothing = Terminal(environment(shop.home), *command, "--limit", "retries=0")
+    assert nothing.end() == 0, "what is known is not asked for"
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 
 import pytest
 from aiohttp import web
@@ -31,6 +32,21 @@ async def test_the_base_itself_can_be_called_and_bodies_go_along(shop: WebServer
     await set_up(shop, service, "root")
     assert (await shop.ask("GET", f"{FACE}/root?a=b")).status == 200
     assert service.last[1] == "/?a=b"
+
+
+@pytest.mark.parametrize("headers", [{}, {"Expect": "100-continue"}, {"Content-Encoding": "gzip"}])
+async def test_large_bodies_keep_their_length(
+    shop: WebServer, service: Service, headers: dict[str, str]
+) -> None:
+    await set_up(shop, service, methods=["PUT"], limits={"retries": 2})
+    body = bytes(range(256)) * 4096
+    answer = await shop.ask("PUT", f"{FACE}/weather/x", data=io.BytesIO(body), headers=headers)
+    assert answer.status == 200, answer.body
+    _, _, seen, arrived = service.last
+    assert arrived == body
+    assert seen["Content-Length"] == str(len(body))
+    assert "Transfer-Encoding" not in seen and "Expect" not in seen
+    assert seen.get("Content-Encoding") == headers.get("Content-Encoding"), "passed on as it came"
 
 
 KINDS: list[tuple[dict[str, str], str, str, str]] = [
