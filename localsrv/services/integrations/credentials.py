@@ -26,6 +26,9 @@ from localsrv.outbound.services import ServiceError
 from localsrv.outbound.token_endpoint import Tokens, request_tokens
 from localsrv.services.audit import SECRET_USED, Audit
 
+OF_INTEGRATIONS = "integration."
+"""How the names of secrets begin that are for integrations."""
+
 EARLY_S = 30.0
 """A token is renewed this long before its end, or in the last fifth of a short life."""
 
@@ -228,11 +231,11 @@ class Credentials:
 
 
 def _entry(name: str) -> str:
-    return f"integration.{name}"
+    return f"{OF_INTEGRATIONS}{name}"
 
 
 def _client(name: str) -> str:
-    return f"integration.{name}.client"
+    return f"{OF_INTEGRATIONS}{name}.client"
 
 
 def _tokens_entry(key: Key) -> str:

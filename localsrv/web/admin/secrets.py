@@ -7,11 +7,12 @@ from typing import Any
 from aiohttp import web
 
 from localsrv.base.errors import BadRequest
+from localsrv.services.integrations.credentials import OF_INTEGRATIONS
 from localsrv.services.secrets import Secret, Secrets
 from localsrv.web.admin.answers import json_answer
 from localsrv.web.admin.info import TEXT, TEXT_OR_NULL, array, obj, timestamp
 from localsrv.web.body import read_object
-from localsrv.web.context import grant, param, params, services
+from localsrv.web.context import grant, param, params, require, services
 from localsrv.web.routes import ADMIN, Route
 
 SECRETS_USE = "secrets:use"
@@ -29,15 +30,24 @@ async def put(request: web.Request) -> web.Response:
     body = await read_object(request, value=str)
     if "value" not in body:
         raise BadRequest("`value` is missing.", details="value")
-    app, name = params(request).get("app"), param(request, "name")
+    app, name = _place(request)
     is_new = await _secrets(request).set(app, name, body["value"], grant=grant(request))
     return json_answer({"name": name, "app": app}, status=201 if is_new else 200)
 
 
 async def remove(request: web.Request) -> web.Response:
-    app, name = params(request).get("app"), param(request, "name")
+    app, name = _place(request)
     await _secrets(request).remove(app, name, grant=grant(request))
     return json_answer({"removed": name, "app": app})
+
+
+def _place(request: web.Request) -> tuple[str | None, str]:
+    """App and name. Those of integrations are the owner's alone: whoever replaced one would have what an app
+    sends go to an account of another."""
+    name = param(request, "name")
+    if name.lower().startswith(OF_INTEGRATIONS):
+        require(request, ADMIN)
+    return params(request).get("app"), name
 
 
 def _secrets(request: web.Request) -> Secrets:

@@ -143,6 +143,21 @@ async def test_of_two_settings_at_once_one_stands_with_its_own_secret(
     assert headers["Authorization"] == f"Bearer {secrets[int(path.split('/')[1])]}"
 
 
+@pytest.mark.parametrize("method", ["PUT", "DELETE"])
+async def test_an_app_cannot_put_another_secret_in_its_place(
+    shop: WebServer, service: Service, method: str
+) -> None:
+    """What it sends would arrive at somebody else's account."""
+    await set_up(shop, service)
+    key = await shop.key("shop", "secrets:use", "integrations:*:use")
+    body = {"json": {"value": "mine"}} if method == "PUT" else {}
+    for name in ("integration.weather", "integration.weather.client", "Integration.weather"):
+        path = f"/api/v1/apps/shop/secrets/{name}"
+        assert (await shop.ask(method, path, token=key, **body)).status == 403
+    assert (await shop.ask("GET", f"{FACE}/weather/x", token=key)).status == 200
+    assert service.last[2]["Authorization"] == f"Bearer {SECRET}"
+
+
 async def test_removing_takes_everything_along(shop: WebServer, service: Service) -> None:
     await set_up(shop, service)
     service.answer("/x", lambda request: web.Response(text="1", headers={"Cache-Control": "max-age=60"}))
