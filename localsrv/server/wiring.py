@@ -92,6 +92,7 @@ async def open_services(
     tokens = Tokens(grants, audit)
     pairing = Pairing(tokens, audit)
     stack.callback(pairing.close)
+    apps.on_remove.append(pairing.forget_app)
     return Services(
         addresses=listening.addresses,
         apps=apps,

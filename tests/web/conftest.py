@@ -230,6 +230,7 @@ async def web_server(tmp_path: Path) -> AsyncIterator[WebServer]:
     ports = AppPorts(apps, grants, {}, main, by_app, open_port=open_port, keep=keep, resolves=resolves)
     tokens = Tokens(grants, audit)
     pairing = Pairing(tokens, audit)
+    apps.on_remove.append(pairing.forget_app)
     services = Services(
         addresses=Addresses(main, ("my-desk.local",), by_app),
         apps=apps,

@@ -15,8 +15,9 @@ import orjson
 from aiohttp import hdrs, web
 
 from localsrv.services.asking import Asked, OAuthError
-from localsrv.services.pairing import LIFETIME_S, Pairing
+from localsrv.services.pairing import Pairing
 from localsrv.services.tokens import Issued, RefusedScope, RefusedToken, Tokens
+from localsrv.services.waiting import LIFETIME_S
 from localsrv.web.admin.info import NUMBER, TEXT, obj
 from localsrv.web.context import call, services
 from localsrv.web.oauth import parameters

@@ -140,6 +140,6 @@ async def desk(web_server: WebServer) -> AsyncIterator[Desk]:  # noqa: F811
     await web_server.fill("shop", "items", {"_id": "a", "name": "apple"})
     clock = Clock()
     pairing: Pairing = web_server.services.extra[Pairing]
-    pairing._clock = clock
+    pairing._waiting.clock = clock
     pairing._limits._clock = clock
     yield Desk(web_server, clock)

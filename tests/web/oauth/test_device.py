@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from localsrv.services.pairing import ALPHABET
 from localsrv.services.pairing_limits import MOST_OF_ONE, MOST_OF_PROGRAMS, WRONG_CODES
+from localsrv.services.waiting import ALPHABET
 from tests.support.oauth import DEVICE_GRANT
 from tests.web.oauth.conftest import Desk
 
@@ -235,14 +235,23 @@ async def test_the_wall_clock_may_jump(desk: Desk, monkeypatch: pytest.MonkeyPat
 async def test_a_device_code_works_once(desk: Desk) -> None:
     device = await desk.device(app="shop")
     await desk.decide(device["user_code"])
-    first, second = await asyncio.gather(desk.poll(device), desk.poll(device))
-    assert sorted((first.status, second.status)) == [200, 400]
-    token = next(a.json["access_token"] for a in (first, second) if a.status == 200)
+    token = (await desk.poll(device)).json["access_token"]
     replayed = await desk.poll(device)
     assert replayed.json["error"] == "invalid_grant"
     assert await desk.read(token) == 401, "who comes twice with a code ends what it gave"
     assert (await desk.server.ask("GET", "/api/v1/grants")).json["grants"] == []
     assert "code-failed" in [event for event, _ in await desk.events("code-failed")]
+
+
+async def test_a_device_code_that_comes_twice_at_once(desk: Desk) -> None:
+    device = await desk.device(app="shop")
+    await desk.decide(device["user_code"])
+    answers = await asyncio.gather(*(desk.poll(device) for _ in range(4)))
+    assert sum(answer.status == 200 for answer in answers) <= 1
+    for answer in answers:
+        if answer.status == 200:  # it came and went before the others
+            assert await desk.read(answer.json["access_token"]) == 401
+    assert (await desk.server.ask("GET", "/api/v1/grants")).json["grants"] == []
 
 
 WRONG_POLLS: list[tuple[str, str, str | None]] = [
@@ -332,6 +341,18 @@ async def test_allowed_for_a_time(desk: Desk, monkeypatch: pytest.MonkeyPatch) -
     assert renewed.json["expires_in"] == pytest.approx(3500, abs=5), "not longer than the grant"
     monkeypatch.setattr("time.time", lambda: now + 7300)
     assert (await desk.refresh(renewed.json["refresh_token"])).json["error"] == "invalid_grant"
+
+
+async def test_an_app_that_is_removed_takes_what_was_allowed_in_it(desk: Desk) -> None:
+    """The next app of its name is another one."""
+    device = await desk.device(app="shop")
+    waiting = await desk.device("Other", app="shop")
+    await desk.decide(device["user_code"])
+    assert (await desk.server.ask("DELETE", "/api/v1/apps/shop?data=delete")).status == 200
+    assert (await desk.decide(waiting["user_code"])).json["code"] == "app-not-found"
+    await desk.server.make_app("shop")
+    assert (await desk.poll(device)).json["error"] == "expired_token"
+    assert desk.server.services.grants.all() == []
 
 
 async def test_of_two_decisions_one_wins(desk: Desk) -> None:

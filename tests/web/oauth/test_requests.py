@@ -39,10 +39,10 @@ async def test_a_page_follows_the_list(desk: Desk) -> None:
 
 async def test_a_request_ends_by_itself(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody asks and nobody decides: who follows the list is told all the same."""
-    monkeypatch.setattr("localsrv.services.pairing.LIFETIME_S", 0.3)
+    monkeypatch.setattr("localsrv.services.waiting.LIFETIME_S", 0.3)
     desk.clock.now = time.monotonic()
     pairing = desk.server.services.extra[Pairing]
-    pairing._clock = time.monotonic
+    pairing._waiting.clock = time.monotonic
     url = desk.server.url + PATH
     async with desk.server.session.ws_connect(url, headers=desk.server.headers()) as socket:
         assert await next_list(socket) == []
