@@ -168,7 +168,7 @@ class Dispatcher:
         except ConnectionError:
             return web.Response(status=400)  # the client left; raised, it would be logged as our failure
         except Exception:
-            log.exception("%s %s failed", request.method, request.path)
+            log.exception("%s %s failed", request.method, _shown(request))
             response = self._refuse(request, LocalsrvError("Something went wrong in the server.",
                                     hint="Its log says what."), face)  # fmt: skip
         if not response.prepared:
@@ -242,7 +242,7 @@ class Dispatcher:
         if error.code in _FAILED_SIGN_INS:
             error = self._failed_sign_in(request, error)
         if error.status >= 500:
-            log.warning("%s %s: %s (%s)", request.method, request.path, error.message, error.code)
+            log.warning("%s %s: %s (%s)", request.method, _shown(request), error.message, error.code)
         if request.writer.output_size > 0 and request.transport is not None:
             # The answer has begun: a second one would be read as its rest. A cut is what a client can see.
             request.transport.abort()
@@ -341,6 +341,17 @@ def _check_framing(request: web.Request) -> None:
         code="malformed-request",
         hint="Send the body with a Content-Length, or chunked with HTTP/1.1.",
     )
+
+
+def _shown(request: web.Request) -> str:
+    """Where a request went, for the log: ids and names in the path are data, and stay out of it."""
+    call = request.get(CALL)
+    if call is None:
+        return request.path
+    path = call.route.path
+    for name in ("app", "db", "collection"):
+        path = path.replace(f"{{{name}}}", call.params.get(name, ""))
+    return path
 
 
 def _is_browsers(request: web.Request) -> bool:

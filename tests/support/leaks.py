@@ -81,8 +81,7 @@ def leaks(folder: Path) -> Iterator[str]:
     Those are the databases, the logs, and what servers printed. `server.json` holds the owner's token, as it
     must; publishable keys are no secrets.
     """
-    texts = b"|".join(re.escape(text) for text in (PASSPHRASE.encode(), *_known))
-    sought = re.compile(_LEAK.pattern + b"|" + texts)
+    sought = _sought()
     for path in sorted(folder.rglob("*")):
         if path.is_symlink() or not path.is_file() or not _may_hold_none(path):
             continue
@@ -92,6 +91,17 @@ def leaks(folder: Path) -> Iterator[str]:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
             for found in sought.finditer(content):
                 yield f"{path.relative_to(folder)}: {found[0][:12].decode()}…"
+
+
+def found_in(text: str) -> Iterator[str]:
+    """The beginning of every secret in the clear in what a server or a command said."""
+    for found in _sought().finditer(text.encode()):
+        yield f"{found[0][:12].decode()}…"
+
+
+def _sought() -> re.Pattern[bytes]:
+    texts = b"|".join(re.escape(text) for text in (PASSPHRASE.encode(), *_known))
+    return re.compile(_LEAK.pattern + b"|" + texts)
 
 
 def _may_hold_none(path: Path) -> bool:
