@@ -9,7 +9,7 @@ import click
 
 from localsrv import __version__
 from localsrv.base.errors import LocalsrvError
-from localsrv.cli import ending
+from localsrv.cli import arguments, ending
 
 COMMANDS: dict[str, str] = {
     "serve": "serve:serve",
@@ -37,7 +37,7 @@ COMMANDS: dict[str, str] = {
 """Command → `module:attribute` below this package, in the order of the help."""
 
 
-class Commands(click.Group):
+class Commands(arguments.Group):
     """A group whose commands are imported when they are named: a start pays for its own command alone."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:

@@ -1,4 +1,4 @@
-"""Arguments that complete themselves in a shell, from a server that runs already."""
+"""Arguments that complete themselves in a shell, from a server that runs already; groups with whole help."""
 
 from __future__ import annotations
 
@@ -12,6 +12,17 @@ from localsrv.base.errors import LocalsrvError
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 _PATIENCE_S = 1.0
+
+
+class Group(click.Group):
+    """Commands of one noun. Help tells the first sentence of each, whole: click cuts what fits on no line."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        named = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        rows = [(name, one.get_short_help_str(limit=1000)) for name, one in named if one and not one.hidden]
+        if rows:
+            with formatter.section("Commands"):
+                formatter.write_dl(rows)
 
 
 def _apps(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:

@@ -10,6 +10,7 @@ import click
 from localsrv.base.errors import Conflict as ConflictError
 from localsrv.base.errors import NotFound
 from localsrv.cli import output
+from localsrv.cli.arguments import Group
 
 if TYPE_CHECKING:
     from localsrv.client.shapes import Conflict
@@ -20,7 +21,7 @@ LONGEST = 300
 _app = click.option("--app", default="default", show_default=True, help="The app.")
 
 
-@click.group()
+@click.group(cls=Group)
 def conflicts() -> None:
     """Show and settle documents that were changed in two places at once."""
 
@@ -36,7 +37,7 @@ def list_all(collection: str | None, app: str, as_json: bool) -> None:
     if as_json:
         output.print_json(found)
     elif not found:
-        click.echo("There are no conflicts.")
+        click.echo(f"There are no conflicts in {app}.")
     else:
         for one in found:
             _tell(one)

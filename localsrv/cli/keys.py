@@ -7,11 +7,12 @@ import re
 import click
 
 from localsrv.cli import output
+from localsrv.cli.arguments import Group
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
-@click.group()
+@click.group(cls=Group)
 def key() -> None:
     """Make, list and revoke keys for programs and pages."""
 

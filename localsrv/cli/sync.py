@@ -237,8 +237,8 @@ def _tell(found: list[Replication], as_json: bool, *, waited: bool = False) -> i
     for one in [] if as_json else found:
         written = one["progress"]["docs_written"]
         fares = f"{one['state']}, {written:,} {'document' if written == 1 else 'documents'} written"
-        is_stopped = one["state"] in ("paused", "completed") or not one["error"]
-        if is_stopped:
+        is_past = one["state"] in ("initializing", "paused", "completed")  # what was wrong before
+        if is_past or not one["error"]:
             click.echo(f"{one['id']}: {fares}")
         else:
             _tell_problem(f"{one['id']}: {one['state']}, ", one)

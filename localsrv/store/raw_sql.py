@@ -48,15 +48,21 @@ def run_raw(
         translated = translate(error)
         if isinstance(translated, QueryTimeout):
             raise translated from error
-        denied = "not authorized" in str(error) or "prohibited" in str(error)
-        raise BadRequest(
-            f"SQLite: {error}",
-            code="sql",
-            hint="Only reading statements are allowed here." if denied else None,
-        ) from error
+        raise BadRequest(f"SQLite: {error}", code="sql", hint=_hint(str(error))) from error
     finally:
         connection.set_authorizer(None)
     return QueryResult([column[0] for column in cursor.description], rows[:limit], len(rows) > limit)
+
+
+def _hint(said: str) -> str | None:
+    """SQLite has one code for everything that is wrong with a statement; only its text tells more."""
+    if "not authorized" in said or "prohibited" in said:
+        return "Only reading statements are allowed here."
+    if said.startswith("no such column"):
+        return "Columns are the declared fields; any other is _body ->> 'field'."
+    if said.startswith("no such table"):
+        return "Tables are the app's collections: localsrv app info APP."
+    return None
 
 
 def _authorize(action: int, first: str | None, second: str | None, *_: object) -> int:

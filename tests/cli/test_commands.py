@@ -260,7 +260,8 @@ def test_query_formats(shop: RunningServer) -> None:
         (["open", "nope"], 4, "There is no app `nope`"),
         (["query", "shop", "SELEC 1"], 6, "SELEC"),
         (["query", "shop", "DELETE FROM items"], 6, ""),
-        (["query", "shop", "SELECT * FROM nope"], 6, "nope"),
+        (["query", "shop", "SELECT * FROM nope"], 6, "nope. Tables are the app's collections"),
+        (["query", "shop", "SELECT nope FROM items"], 6, "nope. Columns are the declared fields"),
         (["query", "nope", "SELECT 1"], 4, "There is no app `nope`"),
         (["srve"], 2, "Did you mean `serve`?"),
         (["status", "--jso"], 2, "--json"),
@@ -394,3 +395,11 @@ def test_completing(shop: RunningServer, words: str, expected: set[str]) -> None
     }
     ended = run(shop.home, env=more)
     assert {line.partition(",")[2] for line in ended.out.splitlines()} == expected
+
+
+@pytest.mark.parametrize("group", [(), ("key",), ("conflicts",)], ids=" ".join)
+def test_help_says_whole_sentences_in_lines_that_fit(tmp_path: Path, group: tuple[str, ...]) -> None:
+    lines = run(tmp_path, *group, "--help").out.splitlines()
+    commands = lines[lines.index("Commands:") + 1 :]
+    assert not [line for line in commands if "..." in line or len(line) > 80]
+    assert len(commands) >= 2

@@ -70,7 +70,7 @@ def test_one_side_is_chosen(notes: RunningServer) -> None:
     stored = _document(notes)
     assert (stored["price"], "_conflicts" in stored) == (4, False)
     assert said.out == f"Settled: {stored['_rev']} stands.\n"
-    assert run(notes.home, "conflicts", "list").out == "There are no conflicts.\n"
+    assert run(notes.home, "conflicts", "list").out == "There are no conflicts in default.\n"
     again = run(notes.home, "conflicts", "resolve", "notes", "7", "--choose", "2-b")
     assert (again.code, "no conflict" in again.err) == (4, True)
 
