@@ -25,21 +25,23 @@ def integration() -> None:
 
 
 @integration.command("list")
-@_app
+@click.option("--app", metavar="APP", help="Only those of this app.")
 @output.json_option
-def list_all(app: str, as_json: bool) -> None:
-    """List what the app asks for, what you set up, and how it fares."""
+def list_all(app: str | None, as_json: bool) -> None:
+    """List what apps ask for, what you set up, and how it fares."""
     with output.client() as client:
-        found = client.integrations(app)
+        apps = [one["id"] for one in client.apps()] if app is None else [app]
+        found = [one for name in apps for one in client.integrations(name)]
     if as_json:
         output.print_json(found)
         return
     if not found:
-        click.echo(f"{app} asks for no outside service.")
+        click.echo("No app asks for an outside service.")
         return
-    output.print_table(["name", "to", "signs in by", "state", "calls", "kept"], [_row(one) for one in found])
+    columns = ["app", "name", "to", "signs in by", "state", "calls", "kept"]
+    output.print_table(columns, [[one["app"], *_row(one)] for one in found])
     for one in found:
-        _tell_more(one, app)
+        _tell_more(one)
 
 
 def _row(one: Integration) -> list[Any]:
@@ -57,13 +59,13 @@ def _row(one: Integration) -> list[Any]:
     ]
 
 
-def _tell_more(one: Integration, app: str) -> None:
+def _tell_more(one: Integration) -> None:
     """What a table has no room for: why an app asks, and what is wrong."""
     asked, health = one["asked"], one["health"]
     if asked is not None and one["settings"] is None:
         click.echo(f"\n{one['title']}: {output.shown(asked['why'])}")
         click.echo(f"  {' '.join(asked['methods'])} {' '.join(asked['paths'])} at {asked['base_url'] or '?'}")
-        click.echo(f"  Set it up: localsrv integration set {one['name']} --app {app}")
+        click.echo(f"  Set it up: localsrv integration set {one['name']} --app {one['app']}")
     if one["more_asked"]:
         click.echo(f"\n{one['title']} asks for more than you allowed: {' '.join(one['more_asked'])}")
     if health is not None and health["last_error"]:

@@ -310,6 +310,7 @@ class IntegrationHealth(TypedDict):
 class Integration(TypedDict):
     """`asked` is what the app's manifest asks for, `settings` what the owner set, each if there is one."""
 
+    app: str
     name: str
     title: str
     asked: dict[str, Any] | None

@@ -91,6 +91,7 @@ def test_the_way_of_an_integration(shop: RunningServer, service: Service) -> Non
     asked = integration("list")
     assert "Shows the weather where the shop is" in asked.out
     assert "localsrv integration set weather --app shop" in asked.out
+    assert run(shop.home, "integration", "list").out == asked.out, "of all apps"
     refused = integration("set", "weather")
     assert refused.code == 2, "nobody can be asked"
     assert "needs a secret. Pipe it in with --secret-stdin." in refused.err

@@ -110,6 +110,7 @@ async def _info(own: Registry, app_id: str, name: str) -> dict[str, Any]:
     """An integration as it stands, without its secret."""
     asked, found = own.asked(app_id).get(name), own.find(app_id, name)
     return {
+        "app": app_id,
         "name": name,
         "title": asked.title if asked else name,
         "asked": asked.as_json() if asked else None,
@@ -160,6 +161,7 @@ _ASK = obj("", title=TEXT, why=TEXT, base_url=TEXT_OR_NULL, auth=_AUTH, methods=
 _OR_NULL = {"type": ["object", "null"]}
 _INFO = obj(
     "*",
+    app=TEXT,
     name=TEXT,
     title=TEXT,
     asked={**_ASK, **_OR_NULL},
