@@ -2,10 +2,11 @@
 
 import { fill, h, icon } from "/kit/dom.js";
 import { ago, bytes, counted, exact, number } from "/kit/format.js";
-import { address } from "./place.js";
+import { address, roomAddress, TRUST } from "./place.js";
+import { SIGNS } from "./rail.js";
 
-/** Draws the overview. `choose()` asks for a file, `open(app)` opens an app's page. */
-export function drawHome(root, server, { choose, open }) {
+/** Draws the overview. `choose()` asks for a file, `open(app)` opens an app's page, `close()` ends the session. */
+export function drawHome(root, server, { choose, open, close }) {
   const { status } = server;
   const documents = server.apps.reduce((sum, app) => sum + total(app), 0);
   fill(
@@ -26,7 +27,22 @@ export function drawHome(root, server, { choose, open }) {
         h("span", {}, h("strong", {}, "Drop a SQLite, CSV or JSON file anywhere on this page"), h("span", { class: "hint" }, "or choose one. You see what becomes of it before anything is stored.")),
       ),
       h("section", {}, h("h3", {}, "Apps"), appTable(server.apps, open)),
-      h("section", {}, h("h3", {}, "Server"), facts(status)),
+      h("section", {}, h("h3", {}, "Who has access"), trustLinks(server)),
+      h("section", {}, h("h3", {}, "Server"), facts(status), h("div", { class: "actions session-line" }, h("button", { class: "button", type: "button", onClick: close }, icon("leave"), "Close session"), h("p", { class: "hint" }, "Ends what this browser may do here, until you let it in again."))),
+    ),
+  );
+}
+
+const WHAT = { requests: "Who asks to be let in", grants: "Who is let in, and how to end it", secrets: "Keys and passwords for apps", integrations: "Outside services that apps call", audit: "What happened" };
+
+/** The rooms about trust, for windows that have no room for the rail too. */
+function trustLinks(server) {
+  const count = server.waiting.count;
+  return h(
+    "ul",
+    { class: "trust-links" },
+    Object.entries(TRUST).map(([room, title]) =>
+      h("li", {}, h("a", { href: roomAddress(room) }, icon(SIGNS[room]), h("span", {}, h("strong", {}, title, room === "requests" && count > 0 && h("span", { class: "rail-badge" }, String(count))), h("span", { class: "under" }, WHAT[room])))),
     ),
   );
 }

@@ -1,34 +1,56 @@
 // Starts the first page: session, rooms, dropped files.
 
-import { copy, fill, h, toast } from "/kit/dom.js";
-import { pairingBox } from "/kit/pairing.js";
-import { signIn, signOut } from "/kit/session.js";
+import { fill, h, toast } from "/kit/dom.js";
+import { showGate } from "/kit/gate.js";
+import { closeSession, signIn, signOut } from "/kit/session.js";
 import { ConnectRoom } from "./connect.js";
 import { closeDrawer } from "./drawer.js";
 import { drawApp, drawHome } from "./home.js";
 import { Importer } from "./importer.js";
-import { go, here } from "./place.js";
+import { go, here, roomAddress, TRUST } from "./place.js";
 import { drawRail } from "./rail.js";
 import { RowsRoom } from "./rows.js";
 import { Server } from "./server.js";
+import { AuditRoom } from "./trust/audit.js";
+import { GrantsRoom } from "./trust/grants.js";
+import { IntegrationsRoom } from "./trust/integrations.js";
+import { RequestsRoom } from "./trust/requests.js";
+import { SecretsRoom } from "./trust/secrets.js";
+import { Waiting } from "./trust/waiting.js";
+import { brief } from "./trust/who.js";
 
 const element = (id) => document.getElementById(id);
-const ROOMS = { rows: RowsRoom, connect: ConnectRoom };
+const ROOMS = {
+  rows: RowsRoom,
+  connect: ConnectRoom,
+  requests: RequestsRoom,
+  grants: GrantsRoom,
+  secrets: SecretsRoom,
+  integrations: IntegrationsRoom,
+  audit: AuditRoom,
+};
+/** What the page asks for when it has no access. */
+const GATE = { name: "localsrv’s own page", command: "localsrv open", scope: "admin", app: "*" };
 
 class Page {
   #server;
   #importer;
   #room = null;
   #roomKey = null;
+  #title = null;
+  #announced = null;
 
   constructor(token) {
-    this.#server = new Server(token);
+    this.#server = new Server(token, refused);
     this.#importer = new Importer(element("room"), this.#server, () => this.#refresh());
   }
 
   async start() {
     await this.#refresh();
     element("app").hidden = false;
+    this.#server.waiting = new Waiting(this.#server.token);
+    this.#server.waiting.addEventListener("change", () => this.#announce());
+    this.#server.waiting.addEventListener("refused", refused);
     addEventListener("hashchange", () => this.#draw());
     addEventListener("focus", () => this.#refresh().then(() => this.#drawCounts(), failed));
     element("choose-file").addEventListener("click", () => this.#choose());
@@ -48,7 +70,40 @@ class Page {
   }
 
   #drawRail() {
-    drawRail(element("rail"), this.#server, here(), (app) => this.#open(app));
+    if (!this.#server.waiting) return;
+    drawRail(element("rail"), this.#server, here(), { open: (app) => this.#open(app), close: () => this.#close() });
+  }
+
+  /** Says that somebody asks, wherever the person is: in the rail, in the title, and once in a message. */
+  #announce() {
+    const { requests, count } = this.#server.waiting;
+    this.#drawRail();
+    this.#drawTitle();
+    if (here().room === "home") this.#draw();
+    const badge = element("waiting");
+    badge.hidden = count === 0;
+    badge.textContent = count === 1 ? "1 request" : `${count} requests`;
+    const known = this.#announced;
+    this.#announced = new Set(requests?.map(({ id }) => id));
+    const fresh = (requests ?? []).filter(({ id }) => known !== null && !known.has(id));
+    if (!fresh.length || here().room === "requests") return;
+    toast(`“${brief(fresh.at(-1).name)}” asks for access`, { label: "Look", run: () => go(roomAddress("requests")) });
+  }
+
+  #drawTitle() {
+    const { count } = this.#server.waiting;
+    document.title = `${count ? `(${count}) ` : ""}${this.#title ? `${this.#title} – ` : ""}localsrv`;
+  }
+
+  /** Ends this browser's access, after which the page has to be let in again. */
+  async #close() {
+    closeDrawer();
+    showGate(GATE, "The session is closed");
+    try {
+      await closeSession();
+    } catch (error) {
+      if (error.status !== 401) toast("This browser forgot its access. The server could not be told: end it under Grants.");
+    }
   }
 
   #drawCounts() {
@@ -68,8 +123,8 @@ class Page {
     this.#room?.end();
     this.#room = null;
     this.#roomKey = key;
-    const title = this.#drawRoom(root, place);
-    document.title = title ? `${title} – localsrv` : "localsrv";
+    this.#title = this.#drawRoom(root, place);
+    this.#drawTitle();
     root.scrollTop = 0;
   }
 
@@ -81,8 +136,12 @@ class Page {
       return "Import";
     }
     if (place.room === "home") {
-      drawHome(root, this.#server, { choose: () => this.#choose(), open: (chosen) => this.#open(chosen) });
+      drawHome(root, this.#server, { choose: () => this.#choose(), open: (chosen) => this.#open(chosen), close: () => this.#close() });
       return null;
+    }
+    if (Object.hasOwn(TRUST, place.room)) {
+      this.#room = new ROOMS[place.room](root, this.#server, place);
+      return TRUST[place.room];
     }
     if (!app || (place.collection && !this.#server.collection(place.app, place.collection))) {
       fill(root, h("p", { class: "nothing" }, "This is not here any more. ", h("a", { href: "#/" }, "Overview")));
@@ -136,30 +195,28 @@ class Page {
   }
 }
 
-const COMMAND = "localsrv open";
-
-function showGate(reason) {
-  element("app").hidden = true;
-  const gate = element("gate");
-  gate.hidden = false;
-  fill(
-    gate,
-    h("img", { src: "/icon.svg", alt: "", width: 40, height: 40 }),
-    h("h1", {}, reason),
-    h("p", {}, "The server is running. It lets a browser in only when you, who own this computer, say so. Run this in a terminal:"),
-    h("div", { class: "command" }, h("code", {}, COMMAND), h("button", { class: "button", type: "button", onClick: () => copy(COMMAND, "Command") }, "Copy")),
-    h("p", { class: "hint" }, "It opens a new tab that is let in. This one can be closed then. Or let this one in:"),
-    pairingBox({ name: "localsrv’s own page", scope: "admin", app: "*" }, () => location.reload()),
-  );
+function refused() {
+  if (!element("gate").hidden) return; // the person closed the session, or it was said already
+  signOut();
+  showGate(GATE, "This page is no longer let in");
 }
 
 function failed(error) {
-  if (error.status === 401 || error.status === 403) {
-    signOut();
-    showGate("This browser is no longer let in");
-  } else toast(error.message);
+  if (error.status === 401) refused();
+  else toast(error.status ? error.message : "The server does not answer");
 }
 
 const token = await signIn();
-if (token) await new Page(token).start().catch(failed);
-else showGate("This browser is not let in yet");
+if (token) await new Page(token).start().catch(unreachable);
+else showGate(GATE);
+
+/** Nothing could be shown at all. */
+function unreachable(error) {
+  if (error.status === 401 || error.status === 403) refused();
+  else {
+    const again = h("button", { class: "button primary", type: "button", onClick: () => location.reload() }, "Try again");
+    const gate = element("gate");
+    gate.hidden = false;
+    fill(gate, h("h1", {}, "The server does not answer"), h("p", { role: "alert" }, error.status ? error.message : "It may be stopped. Start it with ", !error.status && h("code", {}, "localsrv serve"), !error.status && "."), again);
+  }
+}

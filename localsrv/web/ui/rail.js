@@ -1,16 +1,32 @@
-// The left side: the apps and their collections, each with its count.
+// The left side: what is about trust, and the apps with their collections, each with its count.
 
 import { fill, h, icon } from "/kit/dom.js";
 import { number } from "/kit/format.js";
-import { address } from "./place.js";
+import { address, roomAddress, TRUST } from "./place.js";
 
-/** Draws the rail; `open(app)` opens an app's page. */
-export function drawRail(root, server, place, open) {
-  const isHome = place.room === "home";
+export const SIGNS = { requests: "ask", grants: "shield", secrets: "lock", integrations: "plug", audit: "log" };
+
+/** Draws the rail; `on.open(app)` opens an app's page, `on.close()` ends the session. */
+export function drawRail(root, server, place, on) {
+  const focused = root.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
   fill(
     root,
-    h("a", { class: "rail-entry", href: "#/", "aria-current": isHome ? "page" : null }, icon("home"), h("span", { class: "rail-name" }, "Overview")),
-    server.apps.map((app) => group(app, place, open)),
+    h("a", { class: "rail-entry", href: "#/", "aria-current": place.room === "home" ? "page" : null }, icon("home"), h("span", { class: "rail-name" }, "Overview")),
+    Object.entries(TRUST).map(([room, title]) => trustEntry(room, title, server, place)),
+    server.apps.map((app) => group(app, place, on.open)),
+    h("button", { class: "rail-entry rail-leave", type: "button", onClick: on.close }, icon("leave"), h("span", { class: "rail-name" }, "Close session")),
+  );
+  if (focused) root.querySelector(`[href="${CSS.escape(focused)}"]`)?.focus();
+}
+
+function trustEntry(room, title, server, place) {
+  const waiting = room === "requests" ? server.waiting.count : 0;
+  return h(
+    "a",
+    { class: "rail-entry", href: roomAddress(room), "aria-current": place.room === room ? "page" : null },
+    icon(SIGNS[room]),
+    h("span", { class: "rail-name" }, title),
+    waiting > 0 && h("span", { class: "rail-badge" }, number(waiting), h("span", { class: "visually-hidden" }, " waiting")),
   );
 }
 

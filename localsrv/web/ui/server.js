@@ -5,13 +5,24 @@ import { api, ApiError } from "/kit/session.js";
 export class Server {
   status = null;
   token;
+  /** The requests that wait, live; there once the page has started. */
+  waiting = null;
+  /** Called when the token is taken no more. */
+  lost;
 
-  constructor(token) {
+  constructor(token, lost = () => {}) {
     this.token = token;
+    this.lost = lost;
   }
 
-  call(method, path, body) {
-    return api(this.token, method, path, body);
+  /** Asks the admin API. Throws ApiError; with a token that ended, the page says so as well. */
+  async call(method, path, body) {
+    try {
+      return await api(this.token, method, path, body);
+    } catch (error) {
+      if (error.status === 401) this.lost();
+      throw error;
+    }
   }
 
   /** Asks for the server's status, with every app and its collections. */

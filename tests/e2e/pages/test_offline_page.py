@@ -322,7 +322,7 @@ async def test_a_revoked_token_ends_it_and_what_waits_stays(
         client.revoke_key(key["id"])
         await page.locator("#sync").click()
         await page.get_by_role("button", name="Go online").click()
-        await expect(page.locator("#gate")).to_contain_text("This browser is no longer let in")
+        await expect(page.locator("#gate")).to_contain_text("This page is no longer let in")
         assert stock(shop, 2) == 17
         again = await Watched(context).open(shop, sample.APP_ID)
         await expect(again.locator("#live")).to_have_text(IN_SYNC)

@@ -313,7 +313,7 @@ async def test_a_revoked_token_ends_the_session(
         page = await opened(watched, shop)
         (grant,) = client.grants(kind="page", app="inventory")
         client.revoke_grant(grant["id"])
-        await expect(page.locator("#gate")).to_contain_text("This browser is no longer let in")
+        await expect(page.locator("#gate")).to_contain_text("This page is no longer let in")
         await page.reload()
         await expect(page.locator("#gate")).to_contain_text("localsrv open inventory")
 

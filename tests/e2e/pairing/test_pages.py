@@ -34,9 +34,9 @@ async def requests(server: RunningServer) -> list[Any]:
 async def test_the_first_page_lets_itself_in(server: RunningServer, windows_of: Watched) -> None:
     page = await windows_of.context.new_page()
     await page.goto(server.url)
-    await page.get_by_role("heading", name="This browser is not let in yet").wait_for()
+    await page.get_by_role("heading", name="This page has no access yet").wait_for()
     await click(page, "Ask for access")
-    code = await page.locator(".pairing-code").inner_text()
+    code = await page.locator(".gate-code .code-shown").inner_text()
     (request,) = await requests(server)
     assert (request["code"], request["origin"], request["scopes"]) == (code, server.url, ["admin"])
     assert server.request("POST", f"/api/v1/requests/{code}/approve").status == 200
@@ -66,7 +66,7 @@ async def test_the_first_page_lets_itself_in(server: RunningServer, windows_of: 
     assert told == ["POST", 200, None]
     assert server.request("GET", "/api/v1/grants").json()["grants"] == []
     await page.reload()
-    await page.get_by_role("heading", name="This browser is not let in yet").wait_for()
+    await page.get_by_role("heading", name="This page has no access yet").wait_for()
     # the address of `localsrv open`, put into this very window
     await page.goto(server.request("POST", "/api/v1/codes", {"app": None}).json()["url"])
     await page.get_by_role("heading", name="Overview").wait_for()
@@ -81,11 +81,12 @@ async def test_the_page_where_the_person_decides(shop: RunningServer, windows_of
     ).json()
     window = await windows_of.context.new_page()
     await window.goto(asked["verification_uri_complete"])
-    await window.get_by_text("a program on this computer; nothing proves which").wait_for()
+    await window.get_by_text("any program on this computer can call itself so").wait_for()
     assert await window.get_by_text(asked["user_code"]).is_visible()
-    assert await window.locator("#app option").all_inner_texts() == ["Default", "Other", "Shop", "all apps"]
+    apps = await window.get_by_label("In the app").locator("option").all_inner_texts()
+    assert apps == ["Choose one", "Other", "Shop", "Default", "All apps"]
     await click(window, "Refuse")
-    await window.get_by_role("heading", name="Refused").wait_for()
+    await window.get_by_role("heading", name="“A clock” is refused").wait_for()
 
     # and by typing a code, wrong and right, and by allowing less
     asked = shop.request(
@@ -96,16 +97,15 @@ async def test_the_page_where_the_person_decides(shop: RunningServer, windows_of
         token=None,
     ).json()
     await window.goto(f"{shop.url}/pair/")
-    await window.get_by_label("The code that the program shows").fill("BCDF BCDF")
+    await window.get_by_label("Code").fill("BCDF BCDF")
     await click(window, "Go on")
     await window.get_by_text("No request with this code waits.").wait_for()
-    await window.get_by_label("The code that the program shows").fill(asked["user_code"].lower())
+    await window.get_by_label("Code").fill(asked["user_code"].lower())
     await click(window, "Go on")
-    await window.locator("#app").select_option("shop")
-    await window.get_by_text("Allow less").click()
-    await window.get_by_label("items:write").uncheck()
-    await click(window, "Allow once, for an hour")
-    await window.get_by_role("heading", name="Allowed").wait_for()
+    await window.get_by_label("In the app").select_option("shop")
+    await window.get_by_label("change and delete in the collection “items”").uncheck()
+    await click(window, "Allow once")
+    await window.get_by_role("heading", name="“A clock” is let in").wait_for()
     poll = (
         "grant_type=urn:ietf:params:oauth:grant-type:device_code&client_id=A+clock&device_code="
         + asked["device_code"]
@@ -127,7 +127,7 @@ async def test_a_page_of_another_origin(
         await (await windows_of.open(shop, None)).get_by_role("heading", name="Overview").wait_for()
     page = await windows_of.context.new_page()
     await page.goto(f"{site.origin}/notes")
-    await page.get_by_role("heading", name="Let it in?").wait_for()
+    await page.get_by_role("heading", name="asks for access").wait_for()
     assert "ticket" not in page.url
     (request,) = await requests(shop)
     assert site.origin in request["answer_to"]
@@ -156,7 +156,7 @@ async def test_a_page_of_another_origin_is_refused(
     await (await windows_of.open(shop, None)).get_by_role("heading", name="Overview").wait_for()
     page = await windows_of.context.new_page()
     await page.goto(f"{site.origin}/notes")
-    await page.get_by_role("heading", name="Let it in?").wait_for()
+    await page.get_by_role("heading", name="asks for access").wait_for()
     await click(page, "Refuse")
     await page.get_by_text("access_denied").wait_for()
     assert await requests(shop) == []

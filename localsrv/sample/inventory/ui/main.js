@@ -3,7 +3,7 @@
 import { toast } from "/kit/dom.js";
 import { ago, counted, exact, number, price, signed } from "/kit/format.js";
 import { follow } from "/kit/live.js";
-import { signIn, signOut } from "/kit/session.js";
+import { closeSession, signIn, signOut } from "/kit/session.js";
 import * as address from "./address.js";
 import { KeptPictures } from "./copy.js";
 import { COLLECTIONS, Data } from "./data.js";
@@ -59,6 +59,7 @@ class Page {
       switch: (isWanted) => (isWanted ? this.#turnOn() : this.#turnOff()),
       pause: (isWanted) => this.#pause(isWanted),
       open: (id) => this.select(id, { enter: true }),
+      close: () => this.#close(),
     });
     offline.watchOthers({ mode: () => location.reload(), pause: (isWanted) => this.#leaveAlone(isWanted) });
     if (copy) this.#workOnCopy();
@@ -398,6 +399,16 @@ class Page {
     location.reload();
   }
 
+  /** Ends this browser's access. A copy for working offline stays where it is. */
+  async #close() {
+    showGate("The session is closed");
+    try {
+      await closeSession();
+    } catch (error) {
+      if (error.status !== 401) toast("This browser forgot its access. The server could not be told: end it under Grants.");
+    }
+  }
+
   #tick() {
     const changed = element("changed");
     const at = this.#copy ? null : this.shop.changedAt;
@@ -412,8 +423,9 @@ class Page {
 }
 
 function refuse() {
+  if (!element("gate").hidden) return; // the person closed the session
   signOut();
-  showGate("This browser is no longer let in");
+  showGate("This page is no longer let in");
 }
 
 /** The copy, if this browser works on one; a copy that cannot be opened does not keep the page from the server. */
@@ -431,4 +443,4 @@ const token = await signIn();
 if (token) {
   element("app").hidden = false;
   new Page(token, await copyIfOn());
-} else showGate("Inventory is not open in this browser yet");
+} else showGate("This page has no access yet");

@@ -48,7 +48,7 @@ export class Status {
   #why = h("p", { class: "hint", id: "offline-why" });
   #model = null;
 
-  /** `on.switch(isWanted)`, `on.pause(isWanted)`, `on.open(productId)`. */
+  /** `on.switch(isWanted)`, `on.pause(isWanted)`, `on.open(productId)`, `on.close()` for the session. */
   constructor(on) {
     this.#on = on;
     this.#switch.addEventListener("change", () => on.switch(this.#switch.checked));
@@ -59,6 +59,7 @@ export class Status {
       this.#progress,
       this.#lists,
       h("div", { class: "sync-switch" }, h("label", { for: "offline" }, "Available offline"), this.#switch, this.#why),
+      h("div", { class: "sync-close" }, h("button", { class: "button", type: "button", onClick: () => on.close() }, "Close session"), h("p", { class: "hint" }, "Ends this page’s access until you let it in again.")),
     );
     this.#panel.addEventListener("toggle", () => this.#drawLists());
   }

@@ -61,6 +61,16 @@ const ICONS = {
   home: "M2.5 7 8 2.5 13.5 7v6.5h-11z",
   open: "M9 3h4v4m0-4L7 9M6 4H3v9h9v-3",
   filter: "M2 4h12M4.5 8h7M7 12h2",
+  ask: "M2.5 3h11v8H8l-3 2.5V11H2.5zM6 6.2a2 2 0 1 1 2.6 1.7c-.4.2-.6.5-.6.9",
+  shield: "M8 2l5 2v4c0 3-2 5-5 6.2C5 13 3 11 3 8V4z",
+  lock: "M3.5 7h9v6.5h-9zM5.5 7V5a2.5 2.5 0 0 1 5 0v2",
+  plug: "M5.5 2v3M10.5 2v3M3.5 5h9v2a4.5 4.5 0 0 1-9 0zM8 11.5V14",
+  log: "M3 3.5h1M6.5 3.5H13M3 8h1M6.5 8H13M3 12.5h1M6.5 12.5H13",
+  leave: "M6.5 3h-4v10h4M10 5l3 3-3 3M13 8H6",
+  check: "m3 8.5 3.2 3L13 4.5",
+  warn: "M8 2.5 14.5 13.5h-13zM8 6.5v3.2M8 11.6v.1",
+  globe: "M8 14A6 6 0 1 0 8 2a6 6 0 0 0 0 12ZM2 8h12M8 2c2 1.7 2.6 3.7 2.6 6S10 12.3 8 14C6 12.3 5.4 10.3 5.4 8S6 3.7 8 2Z",
+  program: "M2 3h12v10H2zM4.5 6.5 6.5 8l-2 1.5M8 10h3",
 };
 
 /** A drawn sign, hidden from screen readers: the text beside it says the same. */

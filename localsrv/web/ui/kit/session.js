@@ -7,7 +7,8 @@
 // The token ends 90 days after the page last asked to keep it, which it does once a day while it is used. It stays
 // the same meanwhile, so every window of the page may hold it. `kit/pairing.js` is for a page that has none.
 
-const KEY = "localsrv.token";
+/** Where the token is kept: other windows see it change. */
+export const KEY = "localsrv.token";
 const KEPT = "localsrv.kept";
 const DAY_MS = 24 * 3600 * 1000;
 const LOOK_MS = 3600 * 1000;
