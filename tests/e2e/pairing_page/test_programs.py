@@ -26,10 +26,13 @@ from tests.e2e.pairing_page.conftest import (
     file,
     grants,
     let_in,
+    libraries,
     write,
 )
+from tests.support.commands import run
 from tests.support.pages import Watched
 from tests.support.server import RunningServer
+from tests.support.waiting import wait_until
 
 FOR_POSIX = pytest.mark.skipif(
     sys.platform == "win32", reason="not on Windows: the lines are for a POSIX shell"
@@ -72,6 +75,28 @@ async def test_basic_with_the_grants_id(people: RunningServer, tmp_path: Path) -
     script = "curl -s".join(asking) + names + basic
     printed = await shell(people, tmp_path, script)
     assert json.loads(printed[printed.index('{"total_rows"') :])["total_rows"] == 3
+
+
+@FOR_POSIX
+async def test_a_publishable_key(people: RunningServer, tmp_path: Path, watched: Watched) -> None:
+    """The command as it stands, and the page's lines with the key that it printed, in the app's own page."""
+    heading = "An app's own page"
+    (command,), (lines,) = blocks(heading, "sh"), blocks(heading, "js")
+    key = (await shell(people, tmp_path, command)).strip()
+    ui = tmp_path / "people" / "ui"
+    ui.mkdir(parents=True)
+    (ui.parent / "app.toml").write_text('id = "people"\ntitle = "People"\n')
+    (ui / "index.html").write_text(
+        '<!doctype html><title>People</title><p id="names"></p><script src="supabase.js"></script>'
+        '<script type="module" src="page.js"></script>'
+    )
+    shown = 'document.querySelector("#names").textContent = data.map(({ name }) => name).join(" ");'
+    (ui / "page.js").write_text(lines.replace("lsp_…", key) + shown)
+    libraries(ui)
+    assert run(people.home, "app", "add", str(ui.parent)).code == 0
+    page = await watched.context.new_page()
+    await page.goto(people.origin("people"))
+    await expect(page.locator("#names")).to_have_text(" ".join(NAMES))
 
 
 # ── people.py ──────────────────────────────────────────────────────────────────────────────────────────────
@@ -187,5 +212,20 @@ async def test_runs_at_once_renew_one_after_the_other(people: RunningServer, pro
     await by_command(people)
     assert (await ended(process))[0] == 0
     program.change(until=0)
-    assert await asyncio.gather(*(program.run() for _ in range(4))) == [(0, NAMES, "")] * 4
+    with closing(sqlite3.connect(program.kept, isolation_level=None)) as held:
+        held.execute("BEGIN IMMEDIATE")
+        started = [await program.start() for _ in range(4)]
+        if sys.platform == "linux":  # all of them are there before the first one may go on
+            await asyncio.to_thread(
+                wait_until, lambda: all(_holds(one.pid, program.kept) for one in started), what="four runs"
+            )
+        held.execute("ROLLBACK")
+    assert await asyncio.gather(*(ended(one) for one in started)) == [(0, NAMES, "")] * 4
+    entries = people.request("GET", "/api/v1/audit?event=token-refreshed").json()["entries"]
+    assert sum(entry["count"] for entry in entries) == 1, "the others found what the first one got"
     assert len(grants(people)) == 1
+
+
+def _holds(pid: int, path: Path) -> bool:
+    """Whether a process has a file open."""
+    return any(os.path.realpath(held) == str(path) for held in Path(f"/proc/{pid}/fd").iterdir())

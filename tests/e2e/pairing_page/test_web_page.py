@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -26,7 +27,11 @@ from tests.e2e.pairing_page.conftest import (
 from tests.support.pages import Watched
 from tests.support.server import RunningServer
 
-NAMES_OF_PAGE = "[...document.querySelectorAll('#names li')].map((item) => item.textContent)"
+EXPIRE = """() => {
+  const kept = JSON.parse(localStorage.getItem("localsrv"));
+  localStorage.setItem("localsrv", JSON.stringify({ ...kept, until: Date.now() + 1000 }));
+}"""
+"""As if nearly an hour had passed."""
 WITH_CODE = "      await access.askWithCode("
 
 
@@ -55,17 +60,19 @@ async def test_with_a_code_and_the_command_line(people: RunningServer, site: Sit
 
     await page.reload()  # it goes on with what it kept
     await shows_names(page)
-    await page.evaluate(
-        """() => {
-          const kept = JSON.parse(localStorage.getItem("localsrv"));
-          localStorage.setItem("localsrv", JSON.stringify({ ...kept, until: Date.now() + 1000 }));
-        }"""
-    )
+    await page.evaluate(EXPIRE)
     before = await page.evaluate("localStorage.getItem('localsrv')")
     await page.reload()  # and renews it
     await shows_names(page)
     assert json.loads(before)["refresh_token"] not in await page.evaluate("localStorage.getItem('localsrv')")
-    assert len(grants(people)) == 1
+
+    pages = [page, *[await watched.context.new_page() for _ in range(3)]]
+    for _ in range(3):  # and windows that renew at once do not end it
+        await page.evaluate(EXPIRE)
+        await asyncio.gather(*(one.goto(site.origin) for one in pages))
+        for one in pages:
+            await shows_names(one)
+    assert [found["id"] for found in grants(people)] == [grant["id"]]
 
 
 async def test_with_a_code_and_a_click(people: RunningServer, site: Site, watched: Watched) -> None:
@@ -141,3 +148,35 @@ async def test_supabase_and_pouchdb(people: RunningServer, site: Site, watched: 
     )
     assert told == ["Access to localsrv was ended.", None]
     watched.errors.clear()  # the browser's own note of that
+
+
+PUSH = """async (url) => {
+  const keep = { kept: null, load() { return this.kept; }, save(value) { this.kept = value; } };
+  const about = { name: "Writer", app: "people", scope: "people:read people:write", keep };
+  const writer = new access.constructor(about);
+  await writer.askWithCode(() => {});
+  const here = new PouchDB("written");
+  await here.put({ _id: "radia", name: "Radia", born: 1951 });
+  const { push, pull } = await here.sync(new PouchDB(url, { fetch: writer.fetch }));
+  await writer.end();
+  return [push.docs_written, pull.docs_written, await writer.token()];
+}"""
+
+
+async def test_pouchdb_pushes_and_gives_its_access_back(
+    people: RunningServer, site: Site, watched: Watched
+) -> None:
+    """With no more than reading and writing of that collection."""
+    libraries(site.folder)
+    html = LIBRARIES % "const [data, here] = [[], new PouchDB('none')];"
+    write(site.folder, people, {"index.html": html, "localsrv.js": file("localsrv.js")})
+    page = await watched.context.new_page()
+    await page.goto(site.origin)
+    await by_command(people)
+    await page.wait_for_function("window.found")
+    url = at(people, "http://localhost:4680/apps/people/couch/people")
+    told, _ = await asyncio.gather(page.evaluate(PUSH, url), by_command(people))
+    assert told == [1, 3, None]
+    stored = people.request("GET", "/apps/people/rest/v1/people?name=eq.Radia").json()
+    assert [row["born"] for row in stored] == [1951]
+    assert [grant["program"] for grant in grants(people)] == ["Libraries"]
