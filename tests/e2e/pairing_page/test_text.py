@@ -9,7 +9,7 @@ import pytest
 
 from localsrv.model.redirect_uris import parse_redirect
 from localsrv.model.scope_words import in_words
-from localsrv.services import pairing, pairing_limits, tokens
+from localsrv.services import pairing, pairing_limits, tokens, waiting
 from localsrv.services.asking import INTERVAL_S
 from localsrv.web.oauth import errors, metadata
 from tests.e2e.pairing_page.conftest import TEXT
@@ -84,7 +84,7 @@ def test_addresses_that_answers_go_to(cells: list[str]) -> None:
 
 
 def test_what_is_said_of_times_and_numbers() -> None:
-    assert (pairing.LIFETIME_S, pairing.CODE_S, pairing.SLOWER_S, INTERVAL_S) == (600, 60, 5, 2)
+    assert (waiting.LIFETIME_S, pairing.CODE_S, pairing.SLOWER_S, INTERVAL_S) == (600, 60, 5, 2)
     assert (tokens.ACCESS_SECONDS, tokens.REFRESH_SECONDS, tokens.PAGE_SECONDS) == (3600, 7776000, 7776000)
     assert (pairing_limits.MOST_OF_ONE, pairing_limits.REFUSALS, pairing_limits.MUTED_S) == (3, 2, 3600)
     for said in ("10 minutes", "1 minute", "1 hour", "90 days", "At most three requests", "5 seconds longer"):
