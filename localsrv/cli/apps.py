@@ -17,7 +17,7 @@ def app() -> None:
 
 
 @app.command()
-@click.argument("folder", required=False, type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.argument("folder", required=False, type=click.Path(path_type=Path, file_okay=False))
 @click.option("--id", "app_id", metavar="ID", help="Create an empty app with this id instead.")
 @click.option("--title", help="The empty app's title.")
 @output.json_option
@@ -31,6 +31,8 @@ def add(folder: Path | None, app_id: str | None, title: str | None, as_json: boo
         raise click.UsageError("Give either FOLDER or --id.")
     if title is not None and app_id is None:
         raise click.UsageError("--title goes with --id; an app in a folder has its title in app.toml.")
+    if folder is not None and not folder.is_dir():
+        raise click.UsageError(f"There is no folder {folder}. An empty app needs none: app add --id ID.")
     with output.client() as client:
         if folder is not None:
             info = client.add_app(str(folder.resolve()))
@@ -41,7 +43,7 @@ def add(folder: Path | None, app_id: str | None, title: str | None, as_json: boo
         return
     for change in info.get("changes") or ["nothing changed"]:
         click.echo(f"{info['id']}: {change}")
-    click.echo(info["url"] if info["has_ui"] else info["path_url"])
+    click.echo(address(info))
 
 
 @app.command("list")
@@ -54,7 +56,7 @@ def list_apps(as_json: bool) -> None:
         output.print_json(apps)
         return
     rows = [
-        [a["id"], a["title"], len(a["collections"]), output.size(a["size_bytes"]), a["url"]] for a in apps
+        [a["id"], a["title"], len(a["collections"]), output.size(a["size_bytes"]), address(a)] for a in apps
     ]
     output.print_table(["app", "title", "collections", "size", "address"], rows, shorten="title")
 
@@ -72,11 +74,16 @@ def info(app_id: str, as_json: bool) -> None:
     _print_app(found)
 
 
+def address(app: AppInfo) -> str:
+    """Where a person finds an app: its pages, or without any the base of its faces, which all programs reach."""
+    return app["url"] if app["has_ui"] else app["path_url"]
+
+
 def _print_app(found: AppInfo) -> None:
     click.echo(
         output.shown(found["title"] or found["id"]) + (f" {found['version']}" if found["version"] else "")
     )
-    click.echo(f"  page     {found['url']}" + ("" if found["has_ui"] else " (has no pages)"))
+    click.echo(f"  page     {found['url'] if found['has_ui'] else 'has none'}")
     click.echo(f"  data     {found['path_url']}/rest/v1/<collection>")
     click.echo(f"  size     {output.size(found['size_bytes'])}")
     click.echo(f"  changed  {found['updated_at'] or 'never'}")

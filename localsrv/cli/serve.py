@@ -73,6 +73,8 @@ def serve(
         run(start, on_ready)
     except AlreadyRunning as error:
         _tell_running(paths, error.holder, with_sample, open_app, as_json)
+        if port is not None and not as_json and (server := find(paths)) is not None and server.port != port:
+            click.echo("--port changes nothing here: localsrv stop ends that server.", err=True)
 
 
 def _unlocked(settings: Settings, paths: Paths, descriptor: int | None) -> SealedFile | None:

@@ -7,6 +7,7 @@ import click
 from localsrv.base.errors import LocalsrvError
 from localsrv.base.paths import Paths
 from localsrv.cli import output
+from localsrv.cli.apps import address
 from localsrv.cli.arguments import app_argument
 from localsrv.cli.browser import has_display, open_in_browser
 from localsrv.cli.ending import NOT_RUNNING
@@ -50,7 +51,7 @@ def status(as_json: bool) -> None:
             len(app["collections"]),
             sum(collection["documents"] for collection in app["collections"]),
             output.size(app["size_bytes"]),
-            app["url"],
+            address(app),
         ]
         for app in found["apps"]
     ]
@@ -109,9 +110,12 @@ def open_page(app_id: str | None, only_print: bool, as_json: bool) -> None:
     """
     with output.client() as client:
         code = client.create_code(app_id)
+        has_pages = app_id is None or client.app(app_id)["has_ui"]
     if as_json:
         output.print_json(code)
     else:
         click.echo(code["url"])
+        if not has_pages:
+            click.echo(f"{app_id} has no pages. localsrv app info {app_id} says where its data is.", err=True)
     if not only_print and not as_json and has_display():
         open_in_browser(code["url"])

@@ -250,7 +250,7 @@ def test_query_formats(shop: RunningServer) -> None:
         (["app", "add", "--id", "shop"], 6, "exists already"),
         (["app", "add", "--id", "No App"], 6, "not an app id"),
         (["app", "add"], 2, "Give either FOLDER or --id."),
-        (["app", "add", "/nowhere/at/all"], 2, "does not exist"),
+        (["app", "add", "/nowhere/at/all"], 2, "app add --id ID"),
         (["app", "lst"], 2, "lst"),
         (["key", "revoke", "nope"], 4, "There is no key `nope`"),
         (["key", "create", "x", "--scope", "everything"], 6, "everything"),
@@ -403,3 +403,23 @@ def test_help_says_whole_sentences_in_lines_that_fit(tmp_path: Path, group: tupl
     commands = lines[lines.index("Commands:") + 1 :]
     assert not [line for line in commands if "..." in line or len(line) > 80]
     assert len(commands) >= 2
+
+
+def test_an_app_without_pages_is_found_where_its_data_is(shop: RunningServer) -> None:
+    """Its own origin shows nothing, and most programs do not find `*.localhost`."""
+    for listing in (("status",), ("app", "list")):
+        shown = run(shop.home, *listing).out
+        assert f"{shop.url}/apps/default" in shown and "default.localhost" not in shown, shown
+    assert "page     has none" in run(shop.home, "app", "info", "default").out
+    opened = run(shop.home, "open", "default", "--print")
+    assert (opened.code, "default has no pages" in opened.err) == (0, True)
+
+
+def test_another_port_for_a_server_that_runs(shop: RunningServer) -> None:
+    for port, said in (
+        (shop.port, ""),
+        (1, "--port changes nothing here: localsrv stop ends that server.\n"),
+    ):
+        second = run(shop.home, "serve", "--port", str(port))
+        assert (second.code, second.err) == (0, said)
+        assert f"already running at {shop.url}" in second.out
