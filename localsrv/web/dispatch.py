@@ -345,7 +345,7 @@ def _check_framing(request: web.Request) -> None:
 
 def _shown(request: web.Request) -> str:
     """Where a request went, for the log: ids and names in the path are data, and stay out of it."""
-    call = request.get(CALL)
+    call: Call | None = request.get(CALL)
     if call is None:
         return request.path
     path = call.route.path
