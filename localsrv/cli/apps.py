@@ -75,7 +75,7 @@ def info(app_id: str, as_json: bool) -> None:
 
 
 def address(app: AppInfo) -> str:
-    """Where a person finds an app: its pages, or without any the base of its faces, which all programs reach."""
+    """Where a person finds an app: its pages, or without any the base of its faces, known to all programs."""
     return app["url"] if app["has_ui"] else app["path_url"]
 
 
