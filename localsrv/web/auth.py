@@ -119,16 +119,22 @@ def signed_in(services: Services, request: web.Request, site: Site) -> tuple[Gra
     """Who signs in on the sync face, and in which of CouchDB's ways (`default` or `cookie`).
 
     A cookie counts on the face's own port alone, where cookies are switched on, and not for what a browser
-    asks on behalf of another site. Raises as `named`.
+    asks on behalf of another page than the one that signed in. Raises as `named`.
     """
     found = named(services.grants, request.headers)
     sessions: Sessions | None = services.extra.get(Sessions) if site.is_couch else None
     if found is not None or sessions is None or not (value := request.cookies.get(COOKIE)):
         return found, "default"
     is_foreign = request.headers.get(SEC_FETCH_SITE, "none") not in ("same-origin", "none")
-    if is_foreign and hdrs.ORIGIN not in request.headers:  # an Origin was looked at by the guard
+    if is_foreign and hdrs.ORIGIN not in request.headers:
         return None, "cookie"
-    return sessions.find(value), "cookie"
+    return sessions.find(value, other_page(request, site)), "cookie"
+
+
+def other_page(request: web.Request, site: Site) -> str | None:
+    """The origin of the page that asks, where it is not the site's own; the guard has looked at it."""
+    origin = request.headers.get(hdrs.ORIGIN)
+    return None if origin == site.origin else origin
 
 
 def named(grants: Grants, headers: Mapping[str, str]) -> Grant | None:

@@ -57,7 +57,7 @@ async def sign_in(request: web.Request) -> web.Response:
         raise CouchError(403, "forbidden", "A token that was narrowed gets no cookie: sign in with Basic.")
     user = _user(request, holder)
     answer = json_answer({"ok": True, **user})
-    value = _sessions(request).make(holder)
+    value = _sessions(request).make(holder, auth.other_page(request, call(request).site))
     answer.set_cookie(COOKIE, value, max_age=SECONDS, httponly=True, samesite="Strict", path="/")
     return answer
 

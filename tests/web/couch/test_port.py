@@ -185,6 +185,30 @@ def test_a_cookie_holds_at_its_port_alone(servers: Start, free_port: int) -> Non
     assert ask(free_port, "GET", "/notes", Cookie=cookie)[0] == 401
 
 
+def test_a_cookie_is_of_the_page_that_signed_in(servers: Start, free_port: int) -> None:
+    """Cookies know no ports: a page with access of its own must not use what another signed in with."""
+    server = started(servers, free_port, couchdb_cookie="true")
+    page, other = "http://localhost:3000", "http://localhost:3001"
+    for origin in (page, other):
+        made = {"name": "p", "app": "default", "scopes": ["a:read"], "origin": origin}
+        assert server.request("POST", "/api/v1/keys", body=made).status == 201
+    signing_in = {"name": "owner", "password": server.token}
+    own = {"Origin": f"http://127.0.0.1:{free_port}"}
+    for who, allowed, refused in (
+        ({}, ({}, own), ({"Origin": page}, {"Origin": other})),
+        (own, ({}, own), ({"Origin": page}, {"Origin": other})),
+        ({"Origin": page}, ({"Origin": page},), ({}, own, {"Origin": other})),
+    ):
+        status, headers, _ = ask(free_port, "POST", "/_session", signing_in, **who)
+        assert status == 200
+        cookie = cookie_of(headers)
+        for asker in allowed:
+            assert ask(free_port, "GET", "/_all_dbs", Cookie=cookie, **asker)[0] == 200, (who, asker)
+        for asker in refused:
+            assert ask(free_port, "GET", "/_all_dbs", Cookie=cookie, **asker)[0] == 401, (who, asker)
+            assert ask(free_port, "PUT", "/stolen", Cookie=cookie, **asker)[0] == 401, (who, asker)
+
+
 def test_a_narrowed_token_gets_no_cookie(servers: Start, free_port: int) -> None:
     """A cookie stands for the grant, and must not give back what a token was made without."""
     server = started(servers, free_port, couchdb_cookie="true")
