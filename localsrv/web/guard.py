@@ -1,4 +1,4 @@
-"""The guard: what is decided before a route is looked at (docs/security.md: the attack behind each rule).
+"""The guard: what is decided before a route is looked at (docs/threat-model.md: the attack behind each rule).
 
 A browser lets any page on the internet send requests to this machine, with the Host the page likes (DNS
 rebinding), and tells the truth in three headers: Host, Origin and Sec-Fetch-Site. So: an exact Host; an

@@ -1,9 +1,11 @@
-"""docs/api.md and docs/security.md say what is so."""
+"""docs/api.md, docs/security.md and docs/threat-model.md say what is so."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
+
+import pytest
 
 from localsrv.services.audit import EVENTS
 from localsrv.web.app import served
@@ -24,8 +26,9 @@ def test_every_route_is_in_the_documentation_with_its_scope() -> None:
     assert told == wanted
 
 
-def test_every_test_that_is_named_as_proof_exists() -> None:
-    text = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize("page", ["security.md", "threat-model.md"])
+def test_every_test_that_is_named_as_proof_exists(page: str) -> None:
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
     tests = "\n".join(p.read_text(encoding="utf-8") for p in (ROOT / "tests").rglob("test_*.py"))
     for name in re.findall(r"`(test_\w+)", text):
         assert f"def {name}(" in tests, name

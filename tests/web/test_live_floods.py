@@ -119,7 +119,8 @@ async def test_one_grant_has_so_many_feeds_and_others_have_theirs(
     async with contextlib.AsyncExitStack() as opened:
         for _ in range(3):
             opened.callback((await feed(greedy)).close)
-        fourth = await shop.ask("GET", path, token=greedy)
+        async with asyncio.timeout(10):
+            fourth = await shop.ask("GET", path, token=greedy)
         assert (fourth.status, fourth.headers["Retry-After"]) == (429, "5"), fourth.body
         assert b"open already" in fourth.body
         opened.callback((await feed(modest)).close)
