@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 
+from localsrv.store.system import System
 from localsrv.web import attempts, patience
 from localsrv.web.attempts import Failures
 from localsrv.web.connections import limit, to_leave
@@ -208,3 +210,22 @@ async def test_a_page_may_not_be_framed(web_server: WebServer) -> None:
     assert "frame-ancestors 'none'" in answer.headers["Content-Security-Policy"]
     assert answer.headers["X-Frame-Options"] == "DENY"
     assert answer.headers["Cross-Origin-Opener-Policy"] == "same-origin"
+
+
+async def test_a_grant_is_known_without_a_look_at_the_file(
+    web_server: WebServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first request with a new key, and a refused one, read nothing from the server's own file."""
+    await web_server.make_app("shop", items={"fields": {"name": "text"}})
+    token = await web_server.key("shop", "items:read")
+    looks: list[object] = []
+    run = System.run
+
+    async def counted(system: System, work: Callable[[Any], Any]) -> Any:
+        looks.append(work)
+        return await run(system, work)
+
+    monkeypatch.setattr(System, "run", counted)
+    found = await web_server.ask("GET", "/apps/shop/rest/v1/items", token=token)
+    refused = await web_server.ask("GET", "/apps/shop/rest/v1/items", token="lsk_unknown")
+    assert (found.status, refused.status, looks) == (200, 401, [])
