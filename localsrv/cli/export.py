@@ -156,6 +156,8 @@ def _report(exported: Exported, destination: str, as_json: bool) -> None:
     for notice in exported.notices:
         click.echo(f"Note: {output.shown(notice)}", err=True)
     if not to_stdout:
-        total = sum(exported.documents.values())
-        count = f"{total:,} documents of {len(exported.documents)} collections"
-        click.echo(f"Wrote {count} to {destination}.")
+        total, collections = sum(exported.documents.values()), len(exported.documents)
+        count = f"{total:,} {'document' if total == 1 else 'documents'}"
+        count += f" of {collections} {'collection' if collections == 1 else 'collections'}"
+        where = f"the folder {destination}" if Path(destination).is_dir() else destination
+        click.echo(f"Wrote {count} to {where}.")

@@ -19,6 +19,11 @@ from localsrv.cli import output
 if TYPE_CHECKING:
     from localsrv.server.vaults import SealedFile
 
+_OTHER_PORT = (
+    "Port {taken} is another program's. Yours is {port} from now on (it is in config.toml): "
+    "read it wherever the documentation says {taken}."
+)
+
 
 @click.command()
 @click.option("--port", type=int, metavar="PORT", help="Port to listen on; 0 takes a free one.")
@@ -61,6 +66,8 @@ def serve(
             output.print_json({"url": server.url, "port": server.port, "pid": server.pid})
         else:
             click.echo(f"localsrv {server.version} at {server.url}  (Ctrl-C stops it)")
+            if start.settings.port not in (0, server.port):
+                output.say("", _OTHER_PORT.format(taken=start.settings.port, port=server.port))
             if start.settings.couchdb_port:
                 await asyncio.to_thread(_tell_couchdb, paths)
         sys.stdout.flush()

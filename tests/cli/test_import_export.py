@@ -195,7 +195,8 @@ def test_files_are_not_replaced_unasked(server: RunningServer, tmp_path: Path) -
     assert list(tables_of(target)) == ["a"]
     imported("-", "--app", "x", "--collection", "b", stdin=b"id\n1\n")
     folder = tmp_path / "folder"
-    localsrv("export", "--app", "x", "--format", "csv", "-o", str(folder))
+    told = localsrv("export", "--app", "x", "--format", "csv", "-o", str(folder)).stdout.decode()
+    assert f"documents of 2 collections to the folder {folder}." in " ".join(told.split()), told
     assert sorted(p.name for p in folder.iterdir()) == ["a.csv", "b.csv"]
     assert sorted(p.name for p in tmp_path.iterdir() if p.name != "home") == [
         "folder", "home-server.log", "out.db"

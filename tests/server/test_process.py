@@ -281,19 +281,22 @@ def test_the_first_start_takes_another_port_and_keeps_it(
             [sys.executable, "-m", "localsrv", "serve"],
             cwd=ROOT,
             env=environment(tmp_path),
-            stdout=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
         )
         found = wait_until(lambda: server_file.find(Paths.below(tmp_path)), what="server.json")
         return process, found
 
-    ports = []
+    ports, told = [], []
     for _ in range(2):
         process, found = serve()
         ports.append(found.port)
         process.terminate()
-        assert process.wait(20) == 0
+        told.append(process.communicate(timeout=20)[0].decode())
+        assert process.returncode == 0
     assert ports[0] > default_port
     assert ports[1] == ports[0]
+    note = f"Port {default_port} is another program's. Yours is {ports[0]} from now on"
+    assert [note in text for text in told] == [True, False], told
     assert (tmp_path / "config" / "config.toml").read_text() == f"port = {ports[0]}\n"
     with socket.create_server(("127.0.0.1", ports[0])):
         ended = run(tmp_path, "serve")
