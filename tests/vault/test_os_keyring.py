@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ import pytest
 from localsrv.base.errors import VaultError
 from localsrv.vault import OsKeyring, backends
 from tests.support.disks import fill
+from tests.support.leaks import secret
 from tests.support.secret_service import secret_service
 from tests.support.vault_kinds import keyring_of
 
@@ -134,6 +136,19 @@ def use(monkeypatch: pytest.MonkeyPatch) -> Any:
         return backend
 
     return use
+
+
+async def test_a_failure_that_quotes_the_secret(
+    use: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What a keyring says of its failure goes no further than its kind."""
+    use(Broken())
+    hidden = secret()
+    with pytest.raises(VaultError) as caught:
+        await OsKeyring("localsrv-test", tmp_path / "large").set("a", hidden)
+    told = "".join(traceback.format_exception(caught.value))
+    assert caught.value.details == "RuntimeError"
+    assert hidden not in told + repr(caught.value.as_dict()) + caplog.text
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 
@@ -129,6 +129,27 @@ async def test_twice_the_same_is_never_redirected(desk: Desk) -> None:
     twice = await desk.server.ask("GET", f"/oauth/authorize?{usual}&state=a&state=b", token=None)
     told = answer_of(twice.headers["Location"])
     assert (told["error"], "state" in told) == ("invalid_request", False)
+
+
+async def test_what_comes_twice_is_no_request(desk: Desk) -> None:
+    """Whoever reads the first and whoever reads the last would allow two different things."""
+    usual = urlencode(
+        {
+            "response_type": "code", "client_id": "Notes", "redirect_uri": "http://127.0.0.1:7777/cb",
+            "scope": "items:read", "app": "shop", "code_challenge": "c" * 43, "code_challenge_method": "S256",
+        }
+    )  # fmt: skip
+    for more in ("scope=admin", "app=other", "code_challenge=" + "d" * 43, "response_type=code"):
+        answer = await desk.server.ask("GET", f"/oauth/authorize?{usual}&{more}", token=None)
+        assert answer_of(answer.headers["Location"])["error"] == "invalid_request", more
+    assert await desk.requests() == []
+    form = "client_id=Notes&scope=items:read&scope=admin"
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    asked = await desk.server.ask(
+        "POST", "/oauth/device_authorization", token=None, data=form, headers=headers
+    )
+    assert (asked.status, asked.json["error"]) == (400, "invalid_request")
+    assert await desk.requests() == []
 
 
 REDIRECTED: list[tuple[str, dict[str, str], str]] = [
