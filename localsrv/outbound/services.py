@@ -174,6 +174,9 @@ async def send(
             )
     except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
         raise _translated(error, where, "total_s" if is_late else "first_byte_s") from error
+    if response.status < 200:  # 101, after which anything may come that is no answer's body
+        response.close()
+        raise ServiceError(f"{where} does not speak HTTP.")
     incoming = Incoming(response, where, limits, deadline, whole=outgoing.method != "HEAD")
     try:
         incoming.check_length()

@@ -19,6 +19,9 @@ from localsrv.services.vaults import Vaults
 REMEMBERED_S = 60.0
 """How long a value that was used is kept in memory: a keyring takes 30 ms to give it again."""
 
+OF_INTEGRATIONS = "integration."
+"""How the names of secrets begin that are for integrations."""
+
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}\Z")
 _PREFIX = "secret:"
 
@@ -94,10 +97,14 @@ class Secrets:
     async def value(self, app: str | None, name: str, *, grant: Grant | None = None) -> str:
         """What a secret is: the app's own of this name, otherwise the server's. For services only.
 
+        What signs an integration in is the app's own alone: it was given for one address, and an app's
+        administrator, who may set another, must not send the server's there.
+
         Raises:
             NotFound: there is no such secret, or the vault lost it.
         """
-        owners = [owner for owner in dict.fromkeys((app, None)) if self._is_listed(owner, name)]
+        known = (app,) if name.lower().startswith(OF_INTEGRATIONS) else (app, None)
+        owners = [owner for owner in dict.fromkeys(known) if self._is_listed(owner, name)]
         if not owners:
             raise _unknown(app, name)
         found = await self._read(_entry(owners[0], name))

@@ -25,9 +25,7 @@ from localsrv.outbound.guarded import Outside
 from localsrv.outbound.services import ServiceError
 from localsrv.outbound.token_endpoint import Tokens, request_tokens
 from localsrv.services.audit import SECRET_USED, Audit
-
-OF_INTEGRATIONS = "integration."
-"""How the names of secrets begin that are for integrations."""
+from localsrv.services.secrets import OF_INTEGRATIONS
 
 EARLY_S = 30.0
 """A token is renewed this long before its end, or in the last fifth of a short life."""

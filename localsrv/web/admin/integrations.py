@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from aiohttp import web
 
-from localsrv.base.errors import InvalidValue, LocalsrvError
+from localsrv.base.errors import Forbidden, InvalidValue, LocalsrvError
 from localsrv.model.integrations import Integration
 from localsrv.services.integrations.calls import Asked, Calls
 from localsrv.services.integrations.registry import Registry
@@ -54,6 +55,7 @@ async def put(request: web.Request) -> web.Response:
         )
     )
     secret, client_secret = body.pop("secret", None), body.pop("client_secret", None)
+    _check_hosts(request, body.get("hosts", ()))
     await _registry(request).set(
         app(request).id,
         param(request, "integration"),
@@ -63,6 +65,22 @@ async def put(request: web.Request) -> web.Response:
         grant=grant(request),
     )
     return await _answer(request)
+
+
+def _check_hosts(request: web.Request, hosts: Sequence[object]) -> None:
+    """Raises Forbidden when an app's own administrator names a host that may be reached though it is not
+    public: what listens on this computer and around it is not that app's."""
+    if grant(request).allows(None, ADMIN):
+        return
+    found = _registry(request).find(app(request).id, param(request, "integration"))
+    known = found.hosts if found else ()
+    if any(not isinstance(host, str) or host.lower() not in known for host in hosts):
+        raise Forbidden(
+            "Hosts that are not public are named by who owns the server.",
+            code="owner-needed",
+            details="hosts",
+            hint="Use a key with the scope admin for all apps, or leave `hosts` out.",
+        )
 
 
 async def remove(request: web.Request) -> web.Response:

@@ -7,8 +7,7 @@ from typing import Any
 from aiohttp import web
 
 from localsrv.base.errors import BadRequest
-from localsrv.services.integrations.credentials import OF_INTEGRATIONS
-from localsrv.services.secrets import Secret, Secrets
+from localsrv.services.secrets import OF_INTEGRATIONS, Secret, Secrets
 from localsrv.web.admin.answers import json_answer
 from localsrv.web.admin.info import TEXT, TEXT_OR_NULL, array, obj, timestamp
 from localsrv.web.body import read_object

@@ -158,6 +158,39 @@ async def test_an_app_cannot_put_another_secret_in_its_place(
     assert service.last[2]["Authorization"] == f"Bearer {SECRET}"
 
 
+@pytest.mark.parametrize("auth", ["bearer", "query"])
+async def test_a_secret_of_the_server_never_stands_in(shop: WebServer, service: Service, auth: str) -> None:
+    """An app's own administrator sets addresses, and would have the server's secret sent to any."""
+    whole = secret()
+    path = "/api/v1/secrets/integration.weather"
+    assert (await shop.ask("PUT", path, json={"value": whole})).status == 201
+    given = {"kind": "query", "name": "key"} if auth == "query" else auth
+    await set_up(shop, service, auth=given)
+    own = await shop.key("shop", "admin")
+    own_path = "/api/v1/apps/shop/secrets/integration.weather"
+    assert (await shop.ask("DELETE", own_path, token=own)).status == 200
+    refused(await shop.ask("GET", f"{FACE}/weather/x", token=own), 503, "integration-secret-missing")
+    assert service.seen == []
+
+
+async def test_hosts_that_are_not_public_are_named_by_who_owns_the_server(
+    shop: WebServer, service: Service
+) -> None:
+    """What listens on this computer and in its network is no app's to reach."""
+    own = await shop.key("shop", "admin")
+    body = {"base_url": "http://127.0.0.1:1", "hosts": ["127.0.0.1"]}
+    answer = await shop.ask("PUT", f"{API}/router", json=body, token=own)
+    assert (answer.status, answer.json["code"], answer.json["details"]) == (403, "owner-needed", "hosts")
+    assert (await shop.ask("GET", f"{API}/router")).status == 404
+    await set_up(shop, service)
+    wider = {"hosts": ["api.example.org", "127.0.0.1"]}
+    assert (await shop.ask("PUT", f"{API}/weather", json=wider, token=own)).status == 403
+    for fine in ({"hosts": ["api.example.org"]}, {"methods": ["GET", "POST"]}):  # nothing new
+        assert (await shop.ask("PUT", f"{API}/weather", json=fine, token=own)).status == 200
+    there = {"base_url": f"{service.url}/other"}  # still a host that the owner named for this one
+    assert (await shop.ask("PUT", f"{API}/weather", json=there, token=own)).status == 200
+
+
 async def test_removing_takes_everything_along(shop: WebServer, service: Service) -> None:
     await set_up(shop, service)
     service.answer("/x", lambda request: web.Response(text="1", headers={"Cache-Control": "max-age=60"}))
