@@ -12,13 +12,14 @@ export PIP_ROOT_USER_ACTION := ignore
 # Without its byte code, Python takes a second longer to start the server.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run test soak check format bench bundle clean help
+.PHONY: run test soak mutations check format bench bundle clean help
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make run     install and start the server in the foreground"
 	@echo "make test    install what the tests need and run them (PYTEST_ARGS=… to choose)"
 	@echo "make soak    try replicas for long (LOCALSRV_SOAK=how many examples)"
+	@echo "make mutations  take each defence away and see a test fail (MUTATIONS=words to choose)"
 	@echo "make check   style, types and layers"
 	@echo "make format  put the code in the house's format"
 	@echo "make bench   measure, and print the table of docs/performance.md (BENCH_ARGS=… to choose)"
@@ -61,6 +62,10 @@ test: $(VENV)/.dev tests/node/node_modules/.stamp tests/bench/pouchdb/node_modul
 
 soak: $(VENV)/.dev
 	LOCALSRV_SOAK=$${LOCALSRV_SOAK:-1000} $(BIN)/python -m pytest --timeout 0 tests/properties $(PYTEST_ARGS)
+
+mutations: $(VENV)/.dev
+	@sh tests/system-packages.sh chromium dbus gnome-keyring libglib2.0-bin procps sqlite3
+	$(BIN)/python -m tests.mutations $(MUTATIONS)
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .
