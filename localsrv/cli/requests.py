@@ -43,6 +43,8 @@ def described(request: PairingRequest) -> None:
     shown = output.shown
     click.echo(f"{request['code'] or request['id']}  calls itself “{shown(request['name'])}”")
     click.echo(f"  from     {_source(request)}")
+    if request["sent_by"] is not None:
+        click.echo(f"  sent by  {shown(request['sent_by'])}")
     click.echo(f"  app      {request['app'] or 'left to you: --app'}")
     for at, words in enumerate(request["words"]):
         click.echo(f"  {'wants to ' if at == 0 else '         '}{shown(words)}")

@@ -127,13 +127,15 @@ class GrantInfo(Key):
 
 
 class PairingRequest(TypedDict):
-    """Who waits. `name` is what it calls itself; `origin` is what the browser says of the page that asks."""
+    """Who waits. `name` is what it calls itself; `origin` is what the browser says of the page that asks, and
+    `sent_by` the page that sent the browser for somebody else."""
 
     id: str
     status: str
     code: str | None
     name: str
     origin: str | None
+    sent_by: str | None
     answer_to: str | None
     app: str | None
     scopes: list[str]

@@ -20,7 +20,8 @@ class Asked:
     """What a client asks for. `app` None leaves the choice to the person.
 
     `own_page` says that it is a page of the app itself, or the first page, at its own origin: it gets a
-    page's token. `redirect`, `state`, `challenge` and `issuer` are there for a redirect alone.
+    page's token. `redirect`, `state`, `challenge` and `issuer` are there for a redirect alone, and so is
+    `sent_by`: the page that sent the browser here, where it was another one.
     """
 
     client_id: str
@@ -32,11 +33,17 @@ class Asked:
     state: str | None = None
     challenge: str | None = None
     issuer: str = ""
+    sent_by: str | None = None
 
     @property
     def asker(self) -> str:
         """Who is counted and muted together."""
-        return self.origin or f"program {self.client_id.casefold()}"
+        return self.sent_by or self.origin or f"program {self.client_id.casefold()}"
+
+    @property
+    def is_programs(self) -> bool:
+        """Whether no page is behind it, as far as the browser tells."""
+        return self.origin is None and self.sent_by is None
 
 
 @dataclass(frozen=True, slots=True)

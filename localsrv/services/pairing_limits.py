@@ -35,11 +35,11 @@ class Limits:
                 retry_after_s=int(left) + 1,
             )
         own = sum(other.asker == asked.asker for other in waiting)
-        programs = sum(other.origin is None for other in waiting)
+        programs = sum(other.is_programs for other in waiting)
         if (
             own >= MOST_OF_ONE
             or len(waiting) >= MOST_WAITING
-            or (asked.origin is None and programs >= MOST_OF_PROGRAMS)
+            or (asked.is_programs and programs >= MOST_OF_PROGRAMS)
         ):
             raise OAuthError(
                 "temporarily_unavailable",

@@ -348,7 +348,7 @@ def _shown(request: web.Request) -> str:
     call: Call | None = request.get(CALL)
     if call is None:
         return request.path
-    path = call.route.path
+    path: str = call.route.path
     for name in ("app", "db", "collection"):
         path = path.replace(f"{{{name}}}", call.params.get(name, ""))
     return path

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import html
 import re
+from dataclasses import replace
 from urllib.parse import parse_qsl, quote, urlsplit
 
 from aiohttp import hdrs, web
@@ -20,10 +21,13 @@ from localsrv.model.redirect_uris import Redirect, parse_redirect
 from localsrv.services.asking import Asked, OAuthError
 from localsrv.services.pairing import Pairing
 from localsrv.web.context import call, services
+from localsrv.web.guard import SEC_FETCH_SITE
 from localsrv.web.hosting import page_headers
 from localsrv.web.oauth import parameters
 from localsrv.web.oauth.errors import told, word
 from localsrv.web.routes import OPEN, Face, Route
+
+UNTOLD = "a page that does not say which it is"
 
 _DEST = istr("Sec-Fetch-Dest")
 _MODE = istr("Sec-Fetch-Mode")
@@ -46,7 +50,7 @@ async def authorize(request: web.Request) -> web.StreamResponse:
     state = next((v for n, v in pairs if n == "state" and v), None)
     issuer = call(request).site.origin
     try:
-        asked = _asked(query, redirect, name, issuer)
+        asked = replace(_asked(query, redirect, name, issuer), sent_by=_sent_by(request, redirect))
         _, ticket = services(request).extra[Pairing].ask(asked)
     except LocalsrvError as error:
         is_sane = state is not None and _STATE.match(state) and sum(n == "state" for n, _ in pairs) == 1
@@ -82,18 +86,37 @@ def _check_referrer(request: web.Request, redirect: Redirect) -> None:
     Raises:
         OAuthError: another page did.
     """
-    referrer = request.headers.get(hdrs.REFERER, "")
-    if redirect.where != "web" or not referrer:
-        return
-    try:
-        parts = urlsplit(referrer.lower())
-    except ValueError:
-        parts = urlsplit("")
-    origin = f"{parts.scheme}://{parts.netloc}"
-    if origin not in (redirect.origin, *services(request).addresses.origins):
+    origin = _referrer(request)
+    own = services(request).addresses.origins
+    if redirect.where == "web" and origin is not None and origin not in (redirect.origin, *own):
         raise OAuthError(
             "invalid_request", "A page of another origin than `redirect_uri` sent your browser here."
         )
+
+
+def _referrer(request: web.Request) -> str | None:
+    """The origin of the page that the person came from, where the browser tells."""
+    text = request.headers.get(hdrs.REFERER, "").lower()
+    if not text:
+        return None
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        return "://"
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def _sent_by(request: web.Request, redirect: Redirect) -> str | None:
+    """The page that sent the browser here for somebody else; None when a program or the person did.
+
+    So a page that asks in the name of programs is counted and muted as that page.
+    """
+    origin = _referrer(request)
+    if origin is None and request.headers.get(SEC_FETCH_SITE, "none") in ("none", "same-origin"):
+        return None
+    if redirect.where == "web" or origin in (redirect.origin, *services(request).addresses.origins):
+        return None
+    return origin or UNTOLD
 
 
 def _asked(query: str, redirect: Redirect, name: str, issuer: str) -> Asked:

@@ -219,6 +219,34 @@ async def test_a_page_asks_for_itself_alone(desk: Desk) -> None:
     assert (await desk.authorize(window, redirect_uri=f"{PAGE}/cb")).status == 303
 
 
+async def test_a_page_that_asks_in_the_name_of_programs(desk: Desk) -> None:
+    """It is shown, counted and muted as that page, whatever names it uses."""
+    window = {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
+    by_evil = {**window, "Sec-Fetch-Site": "cross-site", "Referer": "https://evil.example/"}
+    unknown = {**window, "Sec-Fetch-Site": "cross-site"}
+    own = {**window, "Sec-Fetch-Site": "same-site", "Referer": "http://127.0.0.1:7777/"}
+    program = {**window, "Sec-Fetch-Site": "none"}
+    told = []
+    for headers in (by_evil, unknown, own, program, {}):
+        assert (await desk.authorize(headers)).status == 303
+        request = (await desk.requests())[0]
+        told.append(request["sent_by"])
+        assert (await desk.decide(request["id"])).status == 200
+    assert told == ["https://evil.example", "a page that does not say which it is", None, None, None]
+
+    for n in range(3):
+        begun = await desk.authorize(by_evil, client_id=f"Program {n}")
+        assert begun.headers["Location"].startswith("/pair/")
+    full = await desk.authorize(by_evil, client_id="Program 4")
+    assert answer_of(full.headers["Location"])["error"] == "temporarily_unavailable"
+    assert (await desk.authorize(program, client_id="Program 4")).headers["Location"].startswith("/pair/")
+    for request in await desk.requests():
+        if request["sent_by"]:
+            await desk.decide(request["id"], "refuse")
+    muted = await desk.authorize(by_evil, client_id="Program 5")
+    assert answer_of(muted.headers["Location"])["error"] == "access_denied"
+
+
 WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("another verifier", {"code_verifier": "v" * 43}, "invalid_grant"),
     ("another client", {"client_id": "Other"}, "invalid_grant"),

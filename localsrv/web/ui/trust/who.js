@@ -21,11 +21,13 @@ function ownApp(server, origin) {
 
 /**
  * What is known of who asks: `{sign, what, subject, badge, isProven, text}`. `origin` is the page's, proven by the
- * browser; `answer_to` where the answer of a redirect goes.
+ * browser; `answer_to` where the answer of a redirect goes; `sent_by` the page that sent the browser for somebody else.
  */
-export function identity(server, { origin, answer_to: answerTo = null }) {
+export function identity(server, { origin, answer_to: answerTo = null, sent_by: sentBy = null }) {
   if (origin === null) {
-    const text = answerTo
+    const text = sentBy
+      ? `Your browser was sent here by ${sentBy}, in the name of a program. Allow it only if you began this there.`
+      : answerTo
       ? "Nothing proves its name. The answer goes to the address above, which any program on this computer can hold."
       : "Nothing proves its name: any program on this computer can call itself so. Allow it only if you just started it.";
     return { sign: "program", what: "A program", subject: answerTo, badge: "Name not proven", isProven: false, text };
