@@ -249,6 +249,7 @@ async def web_server(tmp_path: Path) -> AsyncIterator[WebServer]:
             Design: design,
             Views: views,
             Replicator: replicator,
+            Vaults: vaults,
             Secrets: secrets,
             Tokens: tokens,
             Pairing: pairing,

@@ -13,6 +13,7 @@ import base64
 import contextlib
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import quote
@@ -46,6 +47,8 @@ class SecretValues(Protocol):
 
 class TokenVault(Protocol):
     """The part of `services.vaults.Vaults` that is needed here."""
+
+    on_change: list[Callable[[], None]]
 
     async def get(self, name: str) -> str | None: ...
     async def set(self, name: str, secret: str) -> None: ...
@@ -83,7 +86,11 @@ class Credentials:
         self._outside = outside
         self._audit = audit
         self._tokens: dict[Key, Tokens] = {}
+        self._unkept: set[Key] = set()  # tokens that the vault refused: they are in memory alone
+        self.is_current: Callable[[Key, Integration], bool] = lambda key, integration: True
+        """Whether an integration is still as the owner set it, for `Registry` to say."""
         self._renewals: dict[Key, asyncio.Task[Tokens]] = {}
+        vault.on_change.append(self.forget_remembered)
 
     async def close(self) -> None:
         """Waits for renewals that are under way."""
@@ -134,15 +141,22 @@ class Credentials:
         if task is not None:
             await asyncio.wait([task])
         self._tokens.pop(key, None)
+        self._unkept.discard(key)
         if before is not None and before.auth.kind in OAUTH_KINDS:
             await self._vault.discard(_tokens_entry(key))
+
+    def forget_remembered(self) -> None:
+        """The vault was locked, or another one is in use: what it holds is read from it again."""
+        self._tokens = {key: tokens for key, tokens in self._tokens.items() if key in self._unkept}
 
     async def sign(self, key: Key, integration: Integration, grant: Grant | None) -> Signed:
         """What signs a request in.
 
         Raises:
-            SecretMissing: the vault has none. SignInFailed, ServiceError: of the token endpoint.
+            SecretMissing: the vault has none. SignInFailed, ServiceError: of the token endpoint, or the
+            owner changed the integration meanwhile.
         """
+        self._require_current(key, integration)
         auth, given = integration.auth, integration.auth.parameters
         if not auth.needs_secret:
             return Signed()
@@ -199,6 +213,7 @@ class Credentials:
                 secrets["client"] = await self._secret(key, _client(key[1]), None)
         else:
             secrets["client"] = await self._secret(key, _entry(key[1]), None)
+        self._require_current(key, integration)  # what was read may be for another place
         is_named = integration.names_host(auth.parameters["token_url"])
         made = await request_tokens(self._outside, auth, secrets, integration.limits, is_named=is_named)
         if auth.kind == REFRESH_TOKEN:
@@ -211,11 +226,17 @@ class Credentials:
         self._tokens[key] = made
         try:
             await self._vault.set(_tokens_entry(key), made.as_text())
+            self._unkept.discard(key)
         except VaultError as error:
             # It works until the server ends; a rotated refresh token is then lost, and the log says why.
+            self._unkept.add(key)
             fields = {"app": key[0], "integration": key[1], "why": error.code}
             _log.warning("token not kept", extra={"fields": fields})
         return made
+
+    def _require_current(self, key: Key, integration: Integration) -> None:
+        if not self.is_current(key, integration):
+            raise ServiceError(f"`{key[1]}` was changed while it was used; try again.")
 
     async def _secret(self, key: Key, entry: str, grant: Grant | None) -> str:
         try:

@@ -56,6 +56,7 @@ class Registry:
         cls, store: IntegrationStore, apps: Apps, credentials: Credentials, kept: KeptAnswers, audit: Audit
     ) -> Registry:
         registry = cls(store, apps, credentials, kept, audit)
+        credentials.is_current = lambda key, integration: registry.find(*key) is integration
         for row in await store.all():
             registry._set[row.app, row.name] = _stored(row.settings)
         apps.on_delete.append(registry.forget_app)

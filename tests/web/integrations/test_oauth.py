@@ -13,6 +13,7 @@ import pytest
 from aiohttp import web
 
 from localsrv.services.integrations.registry import Registry
+from localsrv.services.vaults import Vaults
 from tests.support.outside import Service
 from tests.web.conftest import WebServer
 from tests.web.integrations.conftest import API, FACE, SECRET, refused, set_up
@@ -195,3 +196,50 @@ async def test_a_vault_that_cannot_keep_a_token(shop: WebServer, service: Servic
     shop.vault.set = refuse  # type: ignore[method-assign]
     assert [(await shop.ask("GET", f"{FACE}/weather/x")).status for _ in range(2)] == [200, 200]
     assert len(tokens.forms) == 1, "it works until the server ends"
+    shop.services.extra[Vaults].tell_change()
+    assert (await shop.ask("GET", f"{FACE}/weather/x")).status == 200
+    assert len(tokens.forms) == 1, "and a vault that is locked does not lose what it never had"
+
+
+async def test_a_new_secret_never_goes_to_the_old_token_endpoint(
+    shop: WebServer, service: Service, tokens: Tokens
+) -> None:
+    """Settings change while a renewal is about to read the secret."""
+    await set_up(shop, service, auth=auth(service), cache=False)
+    reads, is_reading, go_on = shop.vault.get, asyncio.Event(), asyncio.Event()
+
+    async def slowly(name: str) -> str | None:
+        if name == "secret:shop:integration.weather":
+            is_reading.set()
+            await go_on.wait()
+        return await reads(name)
+
+    shop.vault.get = slowly  # type: ignore[method-assign]
+    asking = asyncio.ensure_future(shop.ask("GET", f"{FACE}/weather/x"))
+    async with asyncio.timeout(5):
+        await is_reading.wait()
+        new = {"token_url": f"{service.url}/other-token"}
+        setting = asyncio.ensure_future(
+            set_up(shop, service, auth={**auth(service), **new}, secret="the-new-one", cache=False)
+        )
+        while shop.vault.secrets["secret:shop:integration.weather"] != "the-new-one":
+            await asyncio.sleep(0)
+        go_on.set()
+        refused(await asking, 502, "integration-failed")
+        await setting
+    assert tokens.forms == [], "nothing was sent to the old endpoint"
+    assert "integration-tokens:shop:weather" not in shop.vault.secrets
+
+
+async def test_a_vault_that_is_locked_takes_the_tokens_along(
+    shop: WebServer, service: Service, tokens: Tokens
+) -> None:
+    await set_up(shop, service, auth=auth(service), cache=False)
+    assert (await shop.ask("GET", f"{FACE}/weather/x")).status == 200
+    vaults: Vaults = shop.services.extra[Vaults]
+    shop.vault.is_absent = True
+    vaults.tell_change()
+    refused(await shop.ask("GET", f"{FACE}/weather/x"), 503, "vault-absent")
+    shop.vault.is_absent = False
+    assert (await shop.ask("GET", f"{FACE}/weather/x")).status == 200
+    assert len(tokens.forms) == 1, "the one of the vault serves again"
