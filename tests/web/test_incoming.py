@@ -164,8 +164,8 @@ LIMIT_S = 0.2
 
 
 async def _longest_wait(work: asyncio.Task[Any]) -> float:
-    """The longest that the event loop's thread worked without coming round, in seconds of processor time: what
-    else a busy machine does in between says nothing of us."""
+    """The longest that the event loop's thread worked without coming round, in seconds of processor time:
+    what else a busy machine does in between says nothing of us."""
     longest, last = 0.0, time.thread_time()
     while not work.done():
         await asyncio.sleep(0)
