@@ -13,8 +13,17 @@ from localsrv.store.system import System
 
 KEPT = 20_000
 """Rows that are kept, the newest."""
+KEPT_OF_ANYBODY = 10_000
+"""Of those, rows of `OF_ANYBODY`: they must not push out what holders of grants did."""
+OF_ANYBODY = ("sign-in-failed", "code-failed", "request-made", "request-muted", "request-expired")
+"""Events that who has no access can cause, as often and by as many names as wanted."""
 
 _COLUMNS = "at, until, count, event, grant_id, who, app, origin, subject, details"
+
+_AMONG = f"event IN ({', '.join(repr(event) for event in OF_ANYBODY)})"
+_OLDER = "number <= (SELECT number FROM audit WHERE {} ORDER BY number DESC LIMIT 1 OFFSET ?)"
+_DROP = f"DELETE FROM audit WHERE {_OLDER.format('1')}"
+_DROP_OF_ANYBODY = f"DELETE FROM audit WHERE {_AMONG} AND {_OLDER.format(_AMONG)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +61,9 @@ class AuditStore:
             c.execute("BEGIN IMMEDIATE")
             try:
                 c.executemany(f"INSERT INTO audit ({_COLUMNS}) VALUES ({marks})", rows)
-                c.execute("DELETE FROM audit WHERE number <= (SELECT max(number) FROM audit) - ?", (KEPT,))
+                if any(entry.event in OF_ANYBODY for entry in entries):
+                    c.execute(_DROP_OF_ANYBODY, (KEPT_OF_ANYBODY,))
+                c.execute(_DROP, (KEPT,))
                 c.execute("COMMIT")
             except BaseException:
                 if c.in_transaction:

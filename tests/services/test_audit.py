@@ -119,6 +119,29 @@ async def test_the_oldest_go_when_there_are_too_many(system: System, monkeypatch
     assert [e.subject for e in await audit.page()] == ["4", "3", "2"]
 
 
+async def test_what_anybody_can_cause_pushes_nothing_else_out(
+    system: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A program without a token, which forges an Origin a time, must not empty the log of what it did."""
+    monkeypatch.setattr(store, "KEPT_OF_ANYBODY", 3)
+    monkeypatch.setattr(store, "KEPT", 5)
+    audit = Audit(AuditStore(system), Clock())
+    audit.note(events.GRANT_CREATED, grant=GRANT)
+    anybodys = (
+        events.SIGN_IN_FAILED, events.CODE_FAILED, events.REQUEST_MADE, events.REQUEST_MUTED,
+        events.REQUEST_EXPIRED,
+    )  # fmt: skip
+    for number in range(10):
+        audit.note(anybodys[number % len(anybodys)], origin=f"http://{number}.example")
+        await audit.page()
+    audit.note(events.GRANT_REVOKED, grant=GRANT)
+    found = await audit.page()
+    assert [e.event for e in found if e.grant_id] == ["grant-revoked", "grant-created"]
+    assert [e.origin for e in found if not e.grant_id] == [f"http://{n}.example" for n in (9, 8, 7)]
+    assert set(anybodys) == set(store.OF_ANYBODY)
+    await audit.close()
+
+
 async def test_a_disk_that_refuses_loses_no_entry(system: System, tmp_path: Path) -> None:
     audit = Audit(AuditStore(system), Clock())
     await system.run(lambda c: c.execute("ALTER TABLE audit RENAME TO elsewhere"))
