@@ -53,6 +53,12 @@ def run(tree: Path, tests: Sequence[str]) -> tuple[int, str]:
     return done.returncode, done.stdout + done.stderr
 
 
+def unnoticed(tests: Sequence[str], output: str) -> list[str]:
+    """Those of the named tests that did not fail; one case of a test with parameters is enough."""
+    failed = re.findall(r"^FAILED (\S.*?)(?: - .*)?$", output, re.MULTILINE)
+    return [t for t in tests if not any(f == t or f.startswith((f"{t}[", f"{t}::")) for f in failed)]
+
+
 def outcome(tree: Path, defence: Defence) -> str:
     """What happened without the defence: `proven`, `survived: test`, or what is wrong with the entry."""
     path = tree / defence.file
@@ -60,14 +66,13 @@ def outcome(tree: Path, defence: Defence) -> str:
     try:
         path.write_text(defence.taken_away(tree), encoding="utf-8")
         code, output = run(tree, defence.tests)
-        failed = re.findall(r"^FAILED (\S.*?)(?: - .*)?$", output, re.MULTILINE)
-        missed = [
-            t for t in defence.tests if not any(f == t or f.startswith((f"{t}[", f"{t}::")) for f in failed)
-        ]
+        missed = unnoticed(defence.tests, output)
+        if len(defence.tests) > 1:  # what a failing test leaves behind may break the set-up of the next
+            missed = [test for test in missed if unnoticed([test], run(tree, [test])[1])]
         if code > 1:
             return f"broken: pytest ended with {code}\n{output[-1500:]}"
         if missed:
-            return "survived: " + ", ".join(missed) + f"\n{output[-600:]}"
+            return f"survived: {', '.join(missed)}\n{output[-600:]}"
     except ValueError as error:
         return f"stale: {error}"
     finally:

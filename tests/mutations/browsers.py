@@ -58,6 +58,13 @@ DEFENCES = (
         "if own == port:",
         ("tests/web/test_app_ports.py::test_names_of_loopback_are_answered_and_nothing_else",),
     ),
+    Defence(
+        "0.0.0.0, which leads to this machine too",
+        ADDRESSES,
+        "if name in LOOPBACK_NAMES or name in self.names:\n            return",
+        'if name in (*LOOPBACK_NAMES, "0.0.0.0") or name in self.names:\n            return',
+        ("tests/web/test_smuggling.py::test_other_spellings_of_this_machine[0.0.0.0]",),
+    ),
     # ── origins ────────────────────────────────────────────────────────────────────────────────────────────
     Defence(
         "fetch, EventSource, WebSocket, preflight of a foreign origin",
@@ -89,6 +96,13 @@ DEFENCES = (
         "if any_origin and _is_origin(origin):",
         "if any_origin:",
         ("tests/web/oauth/test_device.py::test_origins_that_are_none",),
+    ),
+    Defence(
+        "our origin in another spelling",
+        GUARD,
+        "        if origin == site.origin:",
+        "        if origin.lower() == site.origin:",
+        ("tests/web/test_smuggling.py::test_an_origin_is_compared_to_the_letter",),
     ),
     Defence(
         "another site names our origin as its own (Sec-Fetch-Site)",

@@ -135,6 +135,13 @@ DEFENCES = (
         ("tests/web/test_audit.py::test_failed_sign_ins_are_noted_without_the_token",),
     ),
     Defence(
+        "ids in the log",
+        "localsrv/web/dispatch.py",
+        "request.method, _shown(request), error.message, error.code)",
+        "request.method, request.path, error.message, error.code)",
+        ("tests/e2e/test_no_secret_anywhere.py",),
+    ),
+    Defence(
         "tokens in the log",
         "localsrv/base/log.py",
         '    (re.compile(r"\\b(ls[akr]_)[A-Za-z0-9_-]+"), r"\\1***"),\n',

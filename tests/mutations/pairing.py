@@ -109,7 +109,7 @@ DEFENCES = (
     Defence(
         "programs that change their name for each request",
         LIMITS,
-        "or (asked.origin is None and programs >= MOST_OF_PROGRAMS)",
+        "or (asked.is_programs and programs >= MOST_OF_PROGRAMS)",
         "or False",
         (f"{DEVICE}::test_too_many_requests",),
     ),
@@ -137,8 +137,8 @@ DEFENCES = (
     Defence(
         "a page asks in another page's name",
         AUTHORIZE,
-        "    if origin not in (redirect.origin, *services(request).addresses.origins):",
-        "    if False:",
+        'if redirect.where == "web" and origin is not None and origin not in (redirect.origin, *own):',
+        "if False:",
         (f"{WINDOW}::test_a_page_asks_for_itself_alone",),
     ),
     Defence(
