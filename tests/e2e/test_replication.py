@@ -186,3 +186,19 @@ def test_the_replicating_server_is_killed_and_goes_on_where_it_was(servers: Star
     assert info["revisions_checked"] == 1
     log = here.request("GET", "/api/v1/apps/default/replications/mine/log").json()["entries"]
     assert [entry["kind"] for entry in log].count("started") == 2
+
+
+def test_a_database_that_was_deleted_and_made_again_gets_everything(
+    two: tuple[RunningServer, RunningServer],
+) -> None:
+    """What the run that went on over it had to record is true of the old database alone."""
+    here, there = two
+    write(there, "one", "two")
+    body = {"source": remote(there), "target": "notes", "continuous": True}
+    ask(here, "POST", "/_replicate", body)
+    wait_until(lambda: len(trees(here)) == 2, what="both documents")
+    ask(here, "DELETE", "/notes")
+    ask(here, "PUT", "/notes")
+    ask(here, "POST", "/_replicate", {**body, "cancel": True})
+    ask(here, "POST", "/_replicate", body)
+    wait_until(lambda: len(trees(here)) == 2, what="both documents again", seconds=20)

@@ -65,6 +65,7 @@ class LocalPeer:
         self._size = PageSize()
         self._pending: int | None = None
         self._with_histories = True
+        self._number: int | None = None
 
     async def close(self) -> None:
         """The database belongs to its app."""
@@ -73,6 +74,7 @@ class LocalPeer:
 
     async def information(self) -> Information:
         found = await self._database.information(self.name)
+        self._number = found.number
         is_empty = found.documents == 0 and found.deleted == 0
         return Information(self._database.encode_seq(found.last_seq), is_empty)
 
@@ -86,6 +88,10 @@ class LocalPeer:
         return parsed if isinstance(parsed, dict) else None
 
     async def record(self, name: str, document: Mapping[str, Any]) -> None:
+        """Raises NotFound: the database was deleted since `information` was asked, perhaps made again. A
+        checkpoint in the new one would say that it has what went with the old one."""
+        if self._number not in (None, (await self._database.information(self.name)).number):
+            raise NotFound(f"The database {self.name} was deleted and made again.", details=self.name)
         there = self._database.get_local(self.name, name)
         body = orjson.dumps(dict(document)).decode()
         await self._database.put_local(self.name, name, body, there.rev if there else None)
