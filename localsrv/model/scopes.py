@@ -38,7 +38,8 @@ Kind = Literal["key", "page", "paired", "publishable"]
 was allowed, or a key that an app's own pages may show to everybody."""
 
 _WORDS = frozenset({ADMIN, SYNC, CACHE, SECRETS})
-_COLLECTION = re.compile(r"(?:\*|[a-z_][a-z0-9_$()+/-]{0,200}):(?:read|write)\Z")
+_COLLECTION = re.compile(r"(?:\*|[a-z][a-z0-9_$()+/-]{0,200}):(?:read|write)\Z")
+"""Names that begin with `_` are no collections of an app, and for admins alone (`implies`)."""
 _NAME = r"(?:\*|[A-Za-z0-9][A-Za-z0-9._-]{0,100})"
 _OTHERS = re.compile(
     rf"files:{_NAME}:(?:read|write)\Z|functions:(?!(?:read|write)\Z){_NAME}\Z|integrations:{_NAME}:use\Z"
@@ -86,12 +87,14 @@ class Grant:
 
 def implies(held: frozenset[str], scope: str) -> bool:
     """Whether scopes of one app cover another scope of it."""
-    if scope in held or ADMIN in held:
+    if ADMIN in held:
+        return True
+    if scope.startswith("_"):  # `_replicator` makes this server send requests: for admins alone
+        return False
+    if scope in held:
         return True
     head, _, action = scope.partition(":")
     if action in ("read", "write"):
-        if head.startswith("_"):  # `_replicator` makes this server send requests: for admins alone
-            return False
         return SYNC in held or (head != ALL and f"*:{action}" in held)
     match scope.split(":"):
         case ["files" | "integrations", _, what]:

@@ -22,6 +22,7 @@ ALLOWS = [
     ("shop", {"*:read", "*:write"}, "shop", "admin", False),
     ("shop", {"*:read", "*:write", "sync"}, "shop", "_replicator:read", False),
     ("shop", {"*:read", "*:write", "sync"}, "shop", "_replicator:write", False),
+    ("shop", {"_replicator:read", "_replicator:write"}, "shop", "_replicator:write", False),
     ("shop", {"admin"}, "shop", "_replicator:read", True),
     ("shop", {"admin"}, "shop", "admin", True),
     ("shop", {"admin"}, "shop", "items:write", True),

@@ -487,3 +487,19 @@ async def test_the_network_coming_back_is_tried_at_once(web_server: WebServer, f
 
     async with asyncio.timeout(10):  # the pauses alone would take longer
         await until(tried_again, "the fourth try")
+
+
+async def test_what_makes_the_server_ask_others_is_for_admins_alone(web_server: WebServer) -> None:
+    """A scope that names `_replicator` would read as any other to the person who is asked for it."""
+    await make(web_server, "a", "_replicator")
+    asked = {"name": "k", "app": "default", "scopes": ["_replicator:write"]}
+    assert (await web_server.ask("POST", "/api/v1/keys", json=asked)).status == 400
+    grants = web_server.services.grants  # as an older version made it
+    scopes = frozenset({"_replicator:write", "_replicator:read", "sync"})
+    key, _ = await grants.create("old", "default", scopes)
+    path = f"{ROOT}/_replicator/mine"
+    body = {"source": "a", "target": url(web_server, "stolen"), "create_target": True}
+    answer = await web_server.ask("PUT", path, token=key, json=body)
+    assert (answer.status, answer.json["error"]) == (403, "forbidden")
+    assert (await web_server.ask("GET", path, token=key)).status == 403
+    assert (await web_server.ask("GET", path)).status == 404
