@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from aiohttp import hdrs, web
+from aiohttp import HttpVersion11, hdrs, web
 
 from localsrv.base.errors import BadRequest, LocalsrvError, NotFound, TooManyRequests
 from localsrv.model.scopes import SYNC, Grant
@@ -330,6 +330,8 @@ def _check_framing(request: web.Request) -> None:
         BadRequest: what follows on the connection is not read.
     """
     version = request.version
+    if version is HttpVersion11 and not request.body_exists:
+        return  # nearly all
     coding = request.headers.get(hdrs.TRANSFER_ENCODING)
     if version.major == 1 and (coding is None or (coding.lower() == "chunked" and version.minor >= 1)):
         return
