@@ -14,6 +14,8 @@ EXCHANGE = "localsrv/services/integrations/exchange.py"
 ANSWER = "localsrv/services/integrations/answer.py"
 NETWORK = "tests/web/integrations/test_network.py"
 CALLED = "tests/web/integrations/test_calls.py"
+SETTINGS = "tests/web/integrations/test_settings.py"
+SIGNED_IN = "tests/web/integrations/test_oauth.py"
 LEADING = f"{NETWORK}::test_redirects_that_are_refused"
 
 DEFENCES = (
@@ -60,6 +62,41 @@ DEFENCES = (
         "trust_env=False",
         "trust_env=True",
         (f"{NETWORK}::test_no_proxy_of_the_environment_is_used",),
+    ),
+    Defence(
+        "an app's own administrator names inner hosts",
+        "localsrv/web/admin/integrations.py",
+        "    if grant(request).allows(None, ADMIN):",
+        "    if True:",
+        (f"{SETTINGS}::test_hosts_that_are_not_public_are_named_by_who_owns_the_server",),
+    ),
+    Defence(
+        "the server's secret is sent where an app's administrator wants",
+        "localsrv/services/secrets.py",
+        "        known = (app,) if name.lower().startswith(OF_INTEGRATIONS) else (app, None)",
+        "        known = (app, None)",
+        (f"{SETTINGS}::test_a_secret_of_the_server_never_stands_in",),
+    ),
+    Defence(
+        "a new secret goes to the old token endpoint",
+        "localsrv/services/integrations/credentials.py",
+        "        self._require_current(key, integration)  # what was read may be for another place\n",
+        "",
+        (f"{SIGNED_IN}::test_a_new_secret_never_goes_to_the_old_token_endpoint",),
+    ),
+    Defence(
+        "tokens outlive the locking of the vault",
+        "localsrv/services/integrations/credentials.py",
+        "        vault.on_change.append(self.forget_remembered)\n",
+        "",
+        (f"{SIGNED_IN}::test_a_vault_that_is_locked_takes_the_tokens_along",),
+    ),
+    Defence(
+        "a 101 of the service makes the rest of its answer the next one",
+        SERVICES,
+        "    if response.status < 200:",
+        "    if False:",
+        (f"{NETWORK}::test_a_service_that_speaks_no_http",),
     ),
     # ── redirects ──────────────────────────────────────────────────────────────────────────────────────────
     Defence(

@@ -47,9 +47,16 @@ DEFENCES = (
         ("tests/web/test_live.py::test_a_token_of_another_app_or_origin_closes",),
     ),
     Defence(
+        "a page uses the cookie that another page signed in for",
+        AUTH,
+        '    return sessions.find(value, other_page(request, site)), "cookie"',
+        '    return sessions.find(value), "cookie"',
+        ("tests/web/couch/test_port.py::test_a_cookie_is_of_the_page_that_signed_in",),
+    ),
+    Defence(
         "`*:read` reaches definitions of replications",
         "localsrv/model/scopes.py",
-        'if head.startswith("_"):',
+        'if scope.startswith("_"):',
         "if False:",
         ("tests/model/test_scopes.py::test_what_a_grant_covers",),
     ),
