@@ -1,6 +1,6 @@
 """A day with everything that is secret, which ends badly: nothing of it is in a file or in an output.
 
-After the test, `tests/conftest.py` looks through all files that the server left (`tests.support.leaks`).
+`tests.support.leaks` knows what to look for, and where.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 from localsrv.base.paths import Paths
 from localsrv.vault.sealed_file import SealedFile
 from tests.support.commands import run
-from tests.support.leaks import PASSPHRASE, found_in, know, secret
+from tests.support.leaks import PASSPHRASE, found_in, know, leaks, secret
 from tests.support.oauth import DEVICE_GRANT
 from tests.support.server import RunningServer
 
@@ -156,3 +156,4 @@ def test_nothing_secret_is_left(tmp_path: Path, servers: Callable[..., RunningSe
     assert again.stop() == 0
     log = (again.home / "logs" / "server.jsonl").read_text()
     assert '"level": "error"' in log or '"level": "warning"' in log, "what failed was written down"
+    assert list(leaks(tmp_path)) == []
