@@ -125,6 +125,9 @@ async def ticket(request: web.Request) -> web.Response:
     if found.status == "waiting" and wait and not services(request).flight.is_landing:
         with ending_of(request, None) as ending:
             await either(found.changed.wait(), ending.event.wait(), seconds=wait)
+        if request.transport is None:
+            # The answer is given out once: not to a page that was loaded anew meanwhile, which asks again.
+            raise ConnectionError("the browser left")
         found, location = pairing.outcome(body["ticket"])
     return json_answer({**request_info(found), "redirect_to": location})
 

@@ -127,6 +127,10 @@ export class Decision {
     const missing = this.#app === null ? "Choose the app that it may use." : this.#chosen.length === 0 ? "Tick what it may do, or refuse." : null;
     const told = missing ?? "Once is for an hour, and cannot be renewed.";
     if (this.#hint.textContent !== told) this.#hint.textContent = told;
+    // What gives power over everything is not offered as the usual way on.
+    const isGraveNow = this.#app === "*" || this.#chosen.some(isGrave);
+    this.#allow.classList.toggle("caution", isGraveNow);
+    this.#allow.classList.toggle("primary", !isGraveNow);
     for (const button of [this.#allow, this.#once]) this.#arming.block(button, !isPossible);
   }
 

@@ -25,12 +25,13 @@ function ownApp(server, origin) {
  */
 export function identity(server, { origin, answer_to: answerTo = null, sent_by: sentBy = null }) {
   if (origin === null) {
+    const goes = answerTo ? ` The answer goes to ${answerTo}.` : "";
     const text = sentBy
-      ? `Your browser was sent here by ${sentBy}, in the name of a program. Allow it only if you began this there.`
+      ? `Your browser was sent here by ${sentBy}, in the name of a program.${goes} Allow it only if you began this there.`
       : answerTo
-      ? "Nothing proves its name. The answer goes to the address above, which any program on this computer can hold."
-      : "Nothing proves its name: any program on this computer can call itself so. Allow it only if you just started it.";
-    return { sign: "program", what: "A program", subject: answerTo, badge: "Name not proven", isProven: false, text };
+        ? `Nothing proves its name.${goes} Allow it only if you just came from there.`
+        : "Nothing proves its name: any program on this computer can call itself so. Allow it only if you just started it.";
+    return { sign: "program", what: "A program", subject: null, badge: "Name not proven", isProven: false, text };
   }
   const own = server && (origin === location.origin ? { title: "localsrv’s first page" } : ownApp(server, origin));
   if (own) return { sign: "globe", what: `The own page of ${own.title ?? own.id}`, subject: origin, badge: "Address proven", isProven: true, text: "Your browser says that this very page asks." };

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import AsyncIterator
+from urllib.parse import urlencode
 
 import pytest
+from aiohttp import web
 from playwright.async_api import Page, expect
 
 from tests.e2e.pages.trust.conftest import Desk
+from tests.support.oauth import Pkce
 
 PENDING = "status of 400"
 """OAuth's answer while nobody decided is a 400 (RFC 8628, 3.5), which the browser notes."""
@@ -74,6 +78,52 @@ async def test_a_window_that_is_let_in_takes_the_others_along(desk: Desk) -> Non
     assert desk.poll(asked).status == 200
 
 
+@pytest.fixture
+async def back() -> AsyncIterator[str]:
+    """The address of a program that waits for the answer of a redirect, and shows what came."""
+
+    async def answer(request: web.Request) -> web.Response:
+        text = f"<link rel=icon href=data:,><p>{request.query['state']} {len(request.query['code'])}"
+        return web.Response(text=text, content_type="text/html")
+
+    site = web.Application()
+    site.router.add_get("/callback", answer)
+    runner = web.AppRunner(site)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    yield f"http://127.0.0.1:{runner.addresses[0][1]}/callback"
+    await runner.cleanup()
+
+
+async def test_a_redirect_is_answered_though_its_page_was_loaded_anew(desk: Desk, back: str) -> None:
+    """The browser that waits is let in, which loads the page anew while an earlier question is still open."""
+
+    query = {
+        "response_type": "code",
+        "client_id": "Drawing board",
+        "redirect_uri": back,
+        "scope": "products:read",
+        "app": "inventory",
+        "state": "of-the-board",
+        "code_challenge": Pkce.make().challenge,
+        "code_challenge_method": "S256",
+    }
+    page = await desk.watched.context.new_page()
+    await page.goto(f"{desk.server.url}/oauth/authorize?{urlencode(query)}")
+    await expect(page.locator("main")).to_contain_text("“Drawing board” asks for access")
+    await expect(page.locator("main")).to_contain_text(
+        "The answer goes to a program or page on this computer"
+    )
+    assert "ticket" not in page.url
+    async with page.expect_request(
+        lambda r: r.url.endswith("/ticket") and '"wait":25' in (r.post_data or "")
+    ):
+        await page.reload()
+    await desk.room("requests")
+    await page.get_by_role("button", name="Allow", exact=True).click()
+    await expect(page.get_by_text("of-the-board 43")).to_be_visible()
+
+
 @pytest.mark.parametrize("app", [None, "inventory"])
 async def test_closing_the_session_ends_it(desk: Desk, app: str | None) -> None:
     page = await desk.watched.open(desk.server, app)
@@ -84,7 +134,8 @@ async def test_closing_the_session_ends_it(desk: Desk, app: str | None) -> None:
         await expect(page.locator("#room h2")).to_have_text("Overview")
     token = await page.evaluate("localStorage.getItem('localsrv.token')")
     assert desk.server.request("GET", "/api/v1/session", token=token).status == 200
-    await page.get_by_role("button", name="Close session").first.click()
+    async with page.expect_response(lambda answer: answer.request.method == "DELETE"):
+        await page.get_by_role("button", name="Close session").first.click()
     await expect(page.locator("#gate h1")).to_have_text("The session is closed")
     await expect(page.locator("#app")).to_be_hidden()
     assert await page.evaluate("localStorage.getItem('localsrv.token')") is None
