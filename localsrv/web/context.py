@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from localsrv.base.errors import Forbidden, NotFound, Unauthenticated
+from localsrv.base.errors import Forbidden, LocalsrvError, NotFound, Unauthenticated
 from localsrv.model.scopes import ADMIN
 from localsrv.web.flight import Flight
 from localsrv.web.headers import Cors
@@ -37,6 +37,7 @@ class Services:
     called with True; `prove` proves knowledge of the owner token (`base.proof`, its last three);
     `stop` asks the process to leave.
     `max_body` bounds bodies that are read whole, `max_upload` those that are streamed, both in bytes.
+    `sign_in_failed` notes an error of a sign-in that failed, if it is one, and gives the error to tell.
     `extra` holds services that come with a feature's own routes, each by its class.
     """
 
@@ -53,6 +54,7 @@ class Services:
     allowed_origins: frozenset[str] = frozenset()
     max_body: int = 64 << 20
     max_upload: int = 4 << 30
+    sign_in_failed: Callable[[web.Request, LocalsrvError], LocalsrvError] = lambda request, error: error
     extra: dict[type, Any] = field(default_factory=dict)
     flight: Flight = field(default_factory=Flight)
 

@@ -93,6 +93,7 @@ class Dispatcher:
             services.addresses, services.apps.exists, self._holds_grant, services.allowed_origins
         )
         services.grants.on_end.append(self._cut_later)
+        services.sign_in_failed = self._failed_sign_in
         self._authenticator = Authenticator(services)
         self._places: dict[tuple[str, str, int | None], Place] = {}
         self._generation = services.apps.generation
@@ -239,8 +240,7 @@ class Dispatcher:
         return await serve_app_file(request, self._services.apps.hosted(site.app), segments)
 
     def _refuse(self, request: web.Request, error: LocalsrvError, face: Face) -> web.Response:
-        if error.code in _FAILED_SIGN_INS:
-            error = self._failed_sign_in(request, error)
+        error = self._failed_sign_in(request, error)
         if error.status >= 500:
             log.warning("%s %s: %s (%s)", request.method, _shown(request), error.message, error.code)
         if request.writer.output_size > 0 and request.transport is not None:
@@ -254,7 +254,9 @@ class Dispatcher:
         return response
 
     def _failed_sign_in(self, request: web.Request, error: LocalsrvError) -> LocalsrvError:
-        """Notes it; the error to tell, which is another one when there were too many."""
+        """Notes it, if that is what it is; the error to tell: another one when there were too many."""
+        if error.code not in _FAILED_SIGN_INS:
+            return error
         origin = request.headers.get(hdrs.ORIGIN)
         self._services.audit.note(SIGN_IN_FAILED, origin=origin, details={"why": error.code})
         return self._failures.add(origin) or error

@@ -158,7 +158,7 @@ async def admit_late(
     """Lets in a page whose first message is {"token": …}: browsers cannot send headers here.
 
     Raises:
-        Unauthenticated, Forbidden.
+        Unauthenticated, Forbidden, TooManyRequests.
     """
     try:
         message = await socket.receive(timeout=TOKEN_SECONDS)
@@ -168,7 +168,10 @@ async def admit_late(
     if not isinstance(token, str):
         raise Unauthenticated('The first message must be {"token": "…"}.')
     here = call(request)
-    holder = auth.late(services(request).grants, request, token, here.site, app, scope)
+    try:
+        holder = auth.late(services(request).grants, request, token, here.site, app, scope)
+    except LocalsrvError as error:
+        raise services(request).sign_in_failed(request, error) from None
     request.protocol.is_trusted = True  # type: ignore[attr-defined] # `web.protocol`
     request[CALL] = replace(here, grant=holder)
 

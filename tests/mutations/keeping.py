@@ -142,6 +142,13 @@ DEFENCES = (
         ("tests/services/test_audit.py::test_what_anybody_can_cause_pushes_nothing_else_out",),
     ),
     Defence(
+        "a failed sign-in by a WebSocket is in no list",
+        "localsrv/web/live.py",
+        "        raise services(request).sign_in_failed(request, error) from None",
+        "        raise error from None",
+        ("tests/web/test_audit.py::test_failed_sign_ins_of_sockets_are_noted_and_counted",),
+    ),
+    Defence(
         "ids in the log",
         "localsrv/web/dispatch.py",
         "request.method, _shown(request), error.message, error.code)",

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from localsrv.services import audit as events
+from localsrv.web import attempts
 from tests.web.conftest import ALLOWED_ORIGIN, WebServer
 
 
@@ -35,6 +36,23 @@ async def test_failed_sign_ins_are_noted_without_the_token(
     assert (entry["event"], entry["count"], entry["origin"]) == ("sign-in-failed", 3, headers.get("Origin"))
     assert entry["details"] == {"why": why}
     assert "nobody" not in json.dumps(entry)
+
+
+async def test_failed_sign_ins_of_sockets_are_noted_and_counted(
+    web_server: WebServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their tokens come in a message, after the place where all others are looked at."""
+    monkeypatch.setattr(attempts, "MOST_FAILURES", 2)
+    url, headers = f"{web_server.url}/api/v1/requests", {"Origin": web_server.url}
+    codes = []
+    for _ in range(3):
+        async with web_server.session.ws_connect(url, headers=headers) as ws:
+            await ws.send_json({"token": "lsk_nobodys"})
+            codes.append((await ws.receive_json(timeout=10))["code"])
+    assert codes == ["bad-token", "bad-token", "too-many-attempts"]
+    [entry] = await _entries(web_server)
+    told = (entry["event"], entry["count"], entry["origin"], entry["details"])
+    assert told == ("sign-in-failed", 3, web_server.url, {"why": "bad-token"})
 
 
 async def test_a_request_without_a_token_is_no_failed_sign_in(web_server: WebServer) -> None:
