@@ -81,8 +81,11 @@ export class GrantsRoom {
     const text = isOwn ? "This is the page that you are looking at. It closes, and has to be let in again." : ["“", given(grant.name), "” is not heard any more, and what it has open closes at once. It can ask again."];
     const isDone = await confirm("End this access?", text, "End it", () => this.#server.call("DELETE", `/api/v1/grants/${grant.id}`));
     if (!isDone) return;
-    if (isOwn) this.#server.lost();
-    else toast(`${brief(grant.name)} has no access any more`);
+    if (isOwn) {
+      this.#server.lost();
+      return;
+    }
+    toast(`${brief(grant.name)} has no access any more`);
     this.#load();
   }
 
