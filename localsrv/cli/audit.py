@@ -34,7 +34,7 @@ def audit(event: str | None, limit: int, file: IO[bytes] | None, as_json: bool) 
         click.echo("Nothing happened yet.")
     else:
         for entry in reversed(found):
-            click.echo(_line(entry))
+            output.say("", _line(entry), indent=4)
 
 
 def _line(entry: AuditEntry) -> str:
@@ -51,4 +51,6 @@ def _line(entry: AuditEntry) -> str:
         )
         if value is not None
     ]
-    return f"{entry['at']}  {entry['event']}{times}" + (f"  {', '.join(about)}" if about else "")
+    return f"{output.moment(entry['at'])}  {entry['event']}{times}" + (
+        f"  {', '.join(about)}" if about else ""
+    )

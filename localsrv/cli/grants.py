@@ -27,15 +27,20 @@ def list_grants(kind: str | None, app: str | None, as_json: bool) -> None:
     if as_json:
         output.print_json(found)
         return
-    columns = ["id", "kind", "name", "app", "scopes", "origin", "created", "last used", "expires"]
-    rows = [
+    if not found:
+        click.echo("Nobody has such access." if kind or app else "Nobody has access.")
+        return
+    rows = [[g["id"], g["kind"], g["name"], g["app"], output.moment(g["last_used_at"])] for g in found]
+    below = [
         [
-            g["id"], g["kind"], g["name"], g["app"], " ".join(g["scopes"]), g["origin"], g["created_at"],
-            g["last_used_at"], g["expires_at"],
+            " ".join(g["scopes"]),
+            *([f"from {g['origin']} alone"] if g["origin"] else []),
+            f"since {output.moment(g['created_at'])}"
+            + (f", until {output.moment(g['expires_at'])}" if g["expires_at"] else ""),
         ]
         for g in found
-    ]  # fmt: skip
-    output.print_table(columns, rows)
+    ]
+    output.print_table(["id", "kind", "name", "app", "last used"], rows, shorten="name", below=below)
 
 
 @grants.command()

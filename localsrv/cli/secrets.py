@@ -15,7 +15,7 @@ app_option = click.option("--app", metavar="APP", help="A secret of this app; wi
 
 @click.group()
 def secrets() -> None:
-    """Keep API keys and passwords where apps can use but never read them."""
+    """Keep API keys and passwords where apps can use them and never read them."""
 
 
 @secrets.command("set")
@@ -59,6 +59,9 @@ def list_secrets(app: str | None, as_json: bool) -> None:
         found = client.secrets(app)
     if as_json:
         output.print_json(found)
+        return
+    if not found:
+        click.echo("There are no secrets. Store one: localsrv secrets set NAME")
         return
     rows = [[secret["name"], secret["app"] or "all", secret["updated_at"]] for secret in found]
     output.print_table(["name", "app", "changed"], rows)

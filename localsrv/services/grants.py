@@ -349,4 +349,8 @@ def _deadline(expires_at: float | None) -> float:
 
 
 def _unknown(ident: str) -> NotFound:
-    return NotFound(f"There is no key `{ident}`.", code="key-not-found", hint="See localsrv grants list.")
+    return NotFound(
+        f"There is no grant `{ident}`.",
+        code="key-not-found",
+        hint="It takes an id: see localsrv grants list.",
+    )

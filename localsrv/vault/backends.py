@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from keyring.backend import KeyringBackend
 
 NO_KEYRING_HINT = (
-    "Log in to a desktop session with a keyring (GNOME Keyring, KWallet or KeePassXC), or start one."
+    "Log in to a desktop session with a keyring (GNOME Keyring, KWallet or KeePassXC), or start one; or keep "
+    "secrets in a file under a passphrase: localsrv secrets move --to sealed_file"
 )
 
 

@@ -61,7 +61,8 @@ _WORDS: dict[Kind, tuple[str, dict[State, str]]] = {
         {
             "ok": ", unlocked",
             "locked": ", locked: unlock it with localsrv vault unlock",
-            "absent": ", which is not made yet: make it with localsrv vault unlock --create",
+            "absent": ", which is not made yet (localsrv vault unlock --create makes it; "
+            "localsrv secrets move --to sealed_file makes and uses it)",
             "damaged": ", which is damaged",
             "too-new": ", which a newer localsrv wrote",
             "failing": ", which cannot be read or written",

@@ -252,7 +252,7 @@ def test_query_formats(shop: RunningServer) -> None:
         (["app", "add"], 2, "Give either FOLDER or --id."),
         (["app", "add", "/nowhere/at/all"], 2, "app add --id ID"),
         (["app", "lst"], 2, "lst"),
-        (["key", "revoke", "nope"], 4, "There is no key `nope`"),
+        (["key", "revoke", "nope"], 4, "There is no grant `nope`"),
         (["key", "create", "x", "--scope", "everything"], 6, "everything"),
         (["key", "create", "x", "--app", "nope"], 4, "There is no app `nope`"),
         (["key", "create", "x", "--expires", "soon"], 2, "--expires cannot be `soon`"),
