@@ -2,7 +2,8 @@
 
 Servers differ in how they read a path: some decode `%2F` into a separator, some resolve `..` after decoding,
 some twice, some take `;` for the beginning of parameters. So a path is refused when any of these readings
-would climb, and a pattern must match it with and without encoded slashes taken for separators.
+would climb, and a pattern must match it with and without encoded slashes taken for separators, however often
+they are encoded.
 """
 
 from __future__ import annotations
@@ -84,9 +85,14 @@ def _normal_segment(raw: str, *, is_last: bool) -> str:
 
 def readings(path: str) -> tuple[tuple[str, ...], ...]:
     """The segments of a normal path, decoded, as each kind of server reads them."""
-    strict = tuple(_decoded(s) for s in path.split("/")[1:])
-    loose = tuple(part for segment in strict for part in segment.split("/"))
-    return (strict,) if strict == loose else (strict, loose)
+    seen = tuple(_decoded(s) for s in path.split("/")[1:])
+    found = [seen]
+    while True:
+        loose = tuple(part for segment in seen for part in segment.split("/"))
+        found.append(loose)
+        seen = tuple(_decoded(s) for s in loose)  # once more, as some do
+        if seen == loose:
+            return tuple(dict.fromkeys(found))
 
 
 def matches(pattern: str, segments: Sequence[str]) -> bool:
