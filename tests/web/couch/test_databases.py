@@ -92,7 +92,6 @@ WRONG: list[tuple[str, str, dict[str, Any], int, str]] = [
     ("POST", "/_ensure_full_commit", {"data": "{}"}, 415, "bad_content_type"),
     ("GET", "/_compact", {}, 405, "method_not_allowed"),
     ("POST", "/_purge", {"json": {}}, 405, "method_not_allowed"),
-    ("GET", "/_shards", {}, 404, "not_found"),
     ("GET", "/_purged_infos", {}, 404, "not_found"),
     ("GET", "/_local", {}, 400, "bad_request"),
     ("PUT", "/_local", {"json": {}}, 400, "bad_request"),

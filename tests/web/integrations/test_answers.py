@@ -70,7 +70,7 @@ async def test_a_fresh_answer_is_given_at_once(kept: WebServer, service: Service
         ({"Cache-Control": "max-age=60", "Age": "61"}, True),
         ({"Cache-Control": "max-age=60", "Age": "10"}, False),
         ({"Cache-Control": "private, max-age=60"}, False),
-        ({"Expires": formatdate(time.time() + 600, usegmt=True)}, False),
+        ({"Expires": formatdate(time.time() + 86_400, usegmt=True)}, False),
         ({"Expires": "0"}, True),
         ({"Cache-Control": "max-age=60", "Set-Cookie": "a=b"}, False),
     ],
