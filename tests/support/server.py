@@ -7,6 +7,7 @@ pipe, and what it printed is part of every failure.
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -160,7 +161,10 @@ class RunningServer:
         return self.process.returncode
 
     def kill(self) -> None:
-        """End it as a power cut would: no handler of its runs."""
+        """End it as a power cut would: no handler of its runs. A wrapper's server does not outlive it."""
+        if self.pid != self.process.pid and self.process.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGTERM if sys.platform == "win32" else signal.SIGKILL)
         self.process.kill()
         self.process.wait(20)
 
